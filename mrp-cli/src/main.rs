@@ -1,0 +1,2 @@
+//! The `mrp` binary.
+fn main() {}

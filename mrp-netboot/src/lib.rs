@@ -1,0 +1,1 @@
+//! TFTP, boot configurations, answer files and the dnsmasq backend.

@@ -1,0 +1,1 @@
+//! SQLite and the image store on disk.

@@ -1,0 +1,1 @@
+//! REST API, machine-facing routes and event stream.
