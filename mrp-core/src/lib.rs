@@ -1,3 +1,29 @@
 //! The nouns of mrp, their rules, the traits behind which the world lies, and the service layer.
+//!
+//! Nouns, one a file: [`user`], [`arch`], [`bmc_entry`], [`network`], [`machine`], [`image`], [`answer_file`], [`run`],
+//! [`event`], [`lease`]. Traits: [`bmc`], [`store`], [`blob`], [`dhcp`], [`render`], [`clock`]. What a client that
+//! netboots gets is decided in [`boot`] and in the service.
+
+pub mod answer_file;
+pub mod arch;
+pub mod blob;
 pub mod bmc;
+pub mod bmc_entry;
+pub mod boot;
+pub mod clock;
+pub mod dhcp;
+pub mod error;
+pub mod event;
+pub mod id;
+pub mod image;
+pub mod lease;
+pub mod mac;
+pub mod machine;
+pub mod network;
+pub mod render;
+pub mod run;
 pub mod secret;
+pub mod store;
+pub mod user;
+
+pub use error::Error;

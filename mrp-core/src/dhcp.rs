@@ -1,0 +1,62 @@
+//! What mrp tells the site's DHCP server, and what it hears of it.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+
+use async_trait::async_trait;
+
+use crate::mac::MacAddr;
+
+/// An address that the DHCP server gives to one client.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DhcpHost {
+    /// The client.
+    pub mac: MacAddr,
+    /// Its address.
+    pub ipv4: Ipv4Addr,
+    /// Its host name.
+    pub hostname: String,
+}
+
+/// Why the DHCP server could not be told.
+#[derive(Debug, thiserror::Error)]
+#[error("the DHCP backend failed: {message}")]
+pub struct DhcpError {
+    /// What went wrong and what to do.
+    pub message: String,
+}
+
+/// The site's DHCP server, as far as mrp steers it.
+#[async_trait]
+pub trait DhcpBackend: fmt::Debug + Send + Sync {
+    /// Makes the server give exactly these addresses. Called at start and after each change; calling it
+    /// again with the same table changes nothing.
+    async fn apply(&self, hosts: &[DhcpHost]) -> Result<(), DhcpError>;
+}
+
+/// A DHCP server that mrp does not steer: the old Kea hook asks by HTTP instead.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoDhcpBackend;
+
+#[async_trait]
+impl DhcpBackend for NoDhcpBackend {
+    async fn apply(&self, _hosts: &[DhcpHost]) -> Result<(), DhcpError> {
+        Ok(())
+    }
+}
+
+/// Tells which MAC address the kernel sees behind an address of a directly connected network.
+pub trait Neighbours: fmt::Debug + Send + Sync {
+    /// The MAC address behind an IP address, if the kernel knows it.
+    fn mac(&self, address: IpAddr) -> Option<MacAddr>;
+}
+
+/// No knowledge of neighbours.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoNeighbours;
+
+impl Neighbours for NoNeighbours {
+    fn mac(&self, _address: IpAddr) -> Option<MacAddr> {
+        None
+    }
+}

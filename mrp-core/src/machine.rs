@@ -1,0 +1,243 @@
+//! Machines, their interfaces and who holds them.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::answer_file::AnswerFileId;
+use crate::arch::{ArchId, SubarchId};
+use crate::bmc_entry::BmcId;
+use crate::error::Error;
+use crate::id::{Id, Timestamp};
+use crate::image::ImageId;
+use crate::mac::MacAddr;
+use crate::network::NetworkId;
+use crate::run::RunId;
+use crate::user::UserId;
+
+/// Identifies a [`Machine`].
+pub type MachineId = Id<Machine>;
+/// Identifies an [`Interface`].
+pub type InterfaceId = Id<Interface>;
+/// Identifies an [`Assignment`].
+pub type AssignmentId = Id<Assignment>;
+
+/// What is known of a machine's installation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MachineState {
+    /// Nothing is known.
+    #[default]
+    Unknown,
+    /// The last provisioning succeeded.
+    Ready,
+    /// A run is under way.
+    Provisioning,
+    /// The last provisioning failed.
+    Error,
+}
+
+impl MachineState {
+    /// The state's name in API and store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MachineState::Unknown => "unknown",
+            MachineState::Ready => "ready",
+            MachineState::Provisioning => "provisioning",
+            MachineState::Error => "error",
+        }
+    }
+}
+
+impl fmt::Display for MachineState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether a machine that netboots gets its kernel, and who switched that on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Netboot {
+    /// It is told to boot its disk.
+    #[default]
+    Off,
+    /// A person switched it on; it stays on until a person switches it off.
+    ByHand,
+    /// A run armed it; the run's evidence disarms it.
+    ByRun(RunId),
+}
+
+impl Netboot {
+    /// True unless off.
+    pub fn is_on(self) -> bool {
+        self != Netboot::Off
+    }
+}
+
+/// A server in the lab.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Row id.
+    pub id: MachineId,
+    /// Grows by one with each change.
+    pub revision: i64,
+    /// Unique name.
+    pub name: String,
+    /// Architecture.
+    pub arch: ArchId,
+    /// Way to boot; of the same architecture.
+    pub subarch: Option<SubarchId>,
+    /// The BMC in front of it.
+    pub bmc: Option<BmcId>,
+    /// The machine's address behind the BMC, in the driver's notation; empty for `plain`.
+    pub bmc_info: String,
+    /// Kernel to netboot.
+    pub kernel: Option<ImageId>,
+    /// Initrd to netboot.
+    pub initrd: Option<ImageId>,
+    /// Kernel options, appended after those of the answer file; one line of at most 1,024 characters.
+    pub kernel_options: Option<String>,
+    /// Answer file of its installer.
+    pub answer_file: Option<AnswerFileId>,
+    /// Whether it netboots.
+    pub netboot: Netboot,
+    /// Grows when netboot is armed and when the machine is given back, which ends the validity of older boot tokens.
+    pub boot_epoch: i64,
+    /// What is known of its installation.
+    pub state: MachineState,
+}
+
+impl Machine {
+    /// A new machine with nothing configured.
+    pub fn new(name: impl Into<String>, arch: ArchId) -> Self {
+        Self {
+            id: Id::NEW,
+            revision: 0,
+            name: name.into(),
+            arch,
+            subarch: None,
+            bmc: None,
+            bmc_info: String::new(),
+            kernel: None,
+            initrd: None,
+            kernel_options: Some(String::new()),
+            answer_file: None,
+            netboot: Netboot::Off,
+            boot_epoch: 0,
+            state: MachineState::Unknown,
+        }
+    }
+
+    /// The host name: the name with everything but ASCII letters and digits made `-`.
+    pub fn hostname(&self) -> String {
+        self.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+    }
+
+    /// Checks the rules of a machine by itself.
+    pub fn validate(&self) -> Result<(), Error> {
+        check_text("name", &self.name, 1, 256)?;
+        check_text("bmc_info", &self.bmc_info, 0, 256)?;
+        check_text("kernel_opts", self.kernel_options.as_deref().unwrap_or(""), 0, 1024)
+    }
+}
+
+/// Refuses text that is too short, too long (in characters) or has control characters in it.
+pub fn check_text(field: &'static str, text: &str, min: usize, max: usize) -> Result<(), Error> {
+    let length = text.chars().count();
+    if length < min || length > max {
+        return Err(Error::invalid(field, format!("{length} characters; {min} to {max} are allowed")));
+    }
+    match text.chars().find(|c| c.is_control()) {
+        Some(c) => Err(Error::invalid(field, format!("the control character {c:?} is not allowed"))),
+        None => Ok(()),
+    }
+}
+
+/// How an interface gets its IPv4 address.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Addressing {
+    /// From a pool of the DHCP server.
+    #[default]
+    Dynamic,
+    /// This address, given by the DHCP server (`dynamic-reserved`).
+    Reserved(Ipv4Addr),
+    /// This address, configured on the machine (`static`).
+    Static(Ipv4Addr),
+}
+
+impl Addressing {
+    /// The API's name of the kind.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Addressing::Dynamic => "dynamic",
+            Addressing::Reserved(_) => "dynamic-reserved",
+            Addressing::Static(_) => "static",
+        }
+    }
+
+    /// The configured address.
+    pub fn address(self) -> Option<Ipv4Addr> {
+        match self {
+            Addressing::Dynamic => None,
+            Addressing::Reserved(address) | Addressing::Static(address) => Some(address),
+        }
+    }
+}
+
+/// A network interface of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// Row id.
+    pub id: InterfaceId,
+    /// Grows by one with each change.
+    pub revision: i64,
+    /// The machine it is in.
+    pub machine: MachineId,
+    /// Unique MAC address.
+    pub mac: MacAddr,
+    /// The name that the machine gives it (`eth0`).
+    pub identifier: Option<String>,
+    /// The network it is plugged into.
+    pub network: Option<NetworkId>,
+    /// Where its address comes from.
+    pub addressing: Addressing,
+}
+
+/// Who holds a machine, and why. Several may hold one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// Row id.
+    pub id: AssignmentId,
+    /// Grows by one with each change.
+    pub revision: i64,
+    /// The machine.
+    pub machine: MachineId,
+    /// The holder; holds a machine once.
+    pub user: UserId,
+    /// Why; at most 128 characters.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_name_is_the_name_made_safe() {
+        assert_eq!(Machine::new("lab.node_1", Id::new(1)).hostname(), "lab-node-1");
+    }
+
+    #[test]
+    fn kernel_options_are_one_line_of_bounded_length() {
+        let mut machine = Machine::new("m", Id::new(1));
+        for (options, ok) in
+            [("a=b; $c {x}", true), ("a\nb", false), ("a\0", false), (&*"x".repeat(1025), false)]
+        {
+            machine.kernel_options = Some(options.to_owned());
+            assert_eq!(machine.validate().is_ok(), ok, "{options:?}");
+        }
+    }
+}

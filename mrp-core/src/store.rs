@@ -1,0 +1,349 @@
+//! What the service asks of a database: the sum of one trait a noun.
+//!
+//! One method is one transaction. A writing method takes the row as it is to be, with the revision that the decision
+//! was made on, and the [`Journal`] to write in the same transaction; it answers [`StoreError::Stale`] when the row has
+//! moved, and then has changed nothing. Rows are inserted with [`Id::NEW`](crate::id::Id::NEW) and come back with their
+//! id and revision 1. Lists are sorted by id unless said otherwise.
+
+use async_trait::async_trait;
+
+use crate::answer_file::{AnswerFile, AnswerFileId};
+use crate::arch::{Arch, ArchId, Subarch, SubarchId};
+use crate::bmc_entry::{BmcEntry, BmcId};
+use crate::event::{AuditEntry, AuditId, Event, EventId, Journal};
+use crate::id::Timestamp;
+use crate::image::{Digest, Image, ImageId};
+use crate::lease::{Discovered, Lease};
+use crate::mac::MacAddr;
+use crate::machine::{Assignment, AssignmentId, Interface, InterfaceId, Machine, MachineId};
+use crate::network::{Network, NetworkId};
+use crate::run::{Run, RunId};
+use crate::user::{Token, TokenId, User, UserId};
+
+/// Why a store did not do it. A failed write has changed nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The row is gone.
+    #[error("no such row")]
+    NotFound,
+    /// The row has moved since it was read: read again and decide again.
+    #[error("the row was changed by somebody else")]
+    Stale,
+    /// A unique value is taken.
+    #[error("{what} is taken")]
+    Conflict {
+        /// The noun and its field: `machine name`, `MAC address`.
+        what: String,
+    },
+    /// Other rows refer to it.
+    #[error("in use by {what}")]
+    InUse {
+        /// The noun that refers to it.
+        what: String,
+    },
+    /// The database is not reachable: try again.
+    #[error("the database is not reachable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Anything else.
+    #[error("the database failed")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What a store's methods answer.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// Users.
+#[async_trait]
+pub trait UserStore {
+    /// All users.
+    async fn users(&self) -> StoreResult<Vec<User>>;
+    /// By id.
+    async fn user(&self, id: UserId) -> StoreResult<Option<User>>;
+    /// By name.
+    async fn user_by_name(&self, name: &str) -> StoreResult<Option<User>>;
+    /// Stores a new user. `Conflict` on the name.
+    async fn insert_user(&self, user: &User, journal: &Journal) -> StoreResult<User>;
+    /// Changes a user.
+    async fn update_user(&self, user: &User, journal: &Journal) -> StoreResult<User>;
+    /// Removes a user with tokens; images, answer files and runs stay without owner. `InUse` by assignments.
+    async fn delete_user(&self, user: &User, journal: &Journal) -> StoreResult<()>;
+}
+
+/// Tokens.
+#[async_trait]
+pub trait TokenStore {
+    /// A user's tokens.
+    async fn tokens(&self, user: UserId) -> StoreResult<Vec<Token>>;
+    /// By the token's SHA-256, with its user.
+    async fn token_by_hash(&self, hash: &str) -> StoreResult<Option<(Token, User)>>;
+    /// Stores a new token.
+    async fn insert_token(&self, token: &Token, journal: &Journal) -> StoreResult<Token>;
+    /// Notes a use.
+    async fn touch_token(&self, id: TokenId, at: Timestamp) -> StoreResult<()>;
+    /// Removes a token. `NotFound` if it is gone.
+    async fn delete_token(&self, id: TokenId, journal: &Journal) -> StoreResult<()>;
+    /// Removes all session tokens of a user, and the expired ones of all.
+    async fn delete_sessions(&self, user: UserId, now: Timestamp) -> StoreResult<()>;
+}
+
+/// Architectures and subarchitectures.
+#[async_trait]
+pub trait ArchStore {
+    /// All architectures.
+    async fn archs(&self) -> StoreResult<Vec<Arch>>;
+    /// All subarchitectures.
+    async fn subarchs(&self) -> StoreResult<Vec<Subarch>>;
+    /// Stores a new architecture. `Conflict` on the name.
+    async fn insert_arch(&self, arch: &Arch, journal: &Journal) -> StoreResult<Arch>;
+    /// Changes an architecture.
+    async fn update_arch(&self, arch: &Arch, journal: &Journal) -> StoreResult<Arch>;
+    /// Removes an architecture with its subarchitectures. `InUse` by machines or images.
+    async fn delete_arch(&self, id: ArchId, journal: &Journal) -> StoreResult<()>;
+    /// Stores a new subarchitecture. `Conflict` on the name within the architecture.
+    async fn insert_subarch(&self, subarch: &Subarch, journal: &Journal) -> StoreResult<Subarch>;
+    /// Changes a subarchitecture.
+    async fn update_subarch(&self, subarch: &Subarch, journal: &Journal) -> StoreResult<Subarch>;
+    /// Removes a subarchitecture. `InUse` by machines.
+    async fn delete_subarch(&self, id: SubarchId, journal: &Journal) -> StoreResult<()>;
+}
+
+/// BMCs.
+#[async_trait]
+pub trait BmcStore {
+    /// All BMCs.
+    async fn bmcs(&self) -> StoreResult<Vec<BmcEntry>>;
+    /// By id.
+    async fn bmc(&self, id: BmcId) -> StoreResult<Option<BmcEntry>>;
+    /// Stores a new BMC. `Conflict` on name and address.
+    async fn insert_bmc(&self, bmc: &BmcEntry, journal: &Journal) -> StoreResult<BmcEntry>;
+    /// Changes a BMC.
+    async fn update_bmc(&self, bmc: &BmcEntry, journal: &Journal) -> StoreResult<BmcEntry>;
+    /// Removes a BMC. `InUse` by machines.
+    async fn delete_bmc(&self, id: BmcId, journal: &Journal) -> StoreResult<()>;
+}
+
+/// Networks, leases and discovered clients.
+#[async_trait]
+pub trait NetworkStore {
+    /// All networks.
+    async fn networks(&self) -> StoreResult<Vec<Network>>;
+    /// Stores a new network. `Conflict` on name and subnet; overlap with another is checked in the same transaction.
+    async fn insert_network(&self, network: &Network, journal: &Journal) -> StoreResult<Network>;
+    /// Changes a network, with the same checks.
+    async fn update_network(&self, network: &Network, journal: &Journal) -> StoreResult<Network>;
+    /// Removes a network. `InUse` by interfaces.
+    async fn delete_network(&self, id: NetworkId, journal: &Journal) -> StoreResult<()>;
+    /// The lease of a MAC address.
+    async fn lease(&self, mac: MacAddr) -> StoreResult<Option<Lease>>;
+    /// The newest lease of an address.
+    async fn lease_by_address(&self, address: std::net::Ipv4Addr) -> StoreResult<Option<Lease>>;
+    /// Leases of these MAC addresses.
+    async fn leases(&self, macs: &[MacAddr]) -> StoreResult<Vec<Lease>>;
+    /// Stores or renews a lease.
+    async fn put_lease(&self, lease: &Lease, journal: &Journal) -> StoreResult<()>;
+    /// Forgets the lease of a MAC address, if there is one.
+    async fn delete_lease(&self, mac: MacAddr) -> StoreResult<()>;
+    /// Discovered clients, newest first.
+    async fn discovered(&self) -> StoreResult<Vec<Discovered>>;
+    /// Stores or renews a discovered client; values that are `None` keep what was known.
+    async fn put_discovered(&self, client: &Discovered) -> StoreResult<()>;
+    /// Forgets a discovered client, if there is one.
+    async fn delete_discovered(&self, mac: MacAddr) -> StoreResult<()>;
+}
+
+/// Which machines a list is to have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MachineFilter {
+    /// Only those that this user holds.
+    pub held_by: Option<UserId>,
+}
+
+/// Machines, interfaces and assignments.
+#[async_trait]
+pub trait MachineStore {
+    /// Machines that match.
+    async fn machines(&self, filter: &MachineFilter) -> StoreResult<Vec<Machine>>;
+    /// By id.
+    async fn machine(&self, id: MachineId) -> StoreResult<Option<Machine>>;
+    /// By name.
+    async fn machine_by_name(&self, name: &str) -> StoreResult<Option<Machine>>;
+    /// Names of machines that use an image as kernel or initrd.
+    async fn machines_using_image(&self, image: ImageId) -> StoreResult<Vec<String>>;
+    /// Names of machines that use an answer file.
+    async fn machines_using_answer_file(&self, answer_file: AnswerFileId) -> StoreResult<Vec<String>>;
+    /// Stores a new machine. `Conflict` on the name.
+    async fn insert_machine(&self, machine: &Machine, journal: &Journal) -> StoreResult<Machine>;
+    /// Changes a machine.
+    async fn update_machine(&self, machine: &Machine, journal: &Journal) -> StoreResult<Machine>;
+    /// Removes a machine with its interfaces, assignments, runs and events. `InUse` by an active run.
+    async fn delete_machine(&self, machine: &Machine, journal: &Journal) -> StoreResult<()>;
+
+    /// A machine's interfaces.
+    async fn interfaces(&self, machine: MachineId) -> StoreResult<Vec<Interface>>;
+    /// All interfaces of all machines.
+    async fn all_interfaces(&self) -> StoreResult<Vec<Interface>>;
+    /// By MAC address.
+    async fn interface_by_mac(&self, mac: MacAddr) -> StoreResult<Option<Interface>>;
+    /// The interface with this static or reserved address; the first if several networks have it.
+    async fn interface_by_address(&self, address: std::net::Ipv4Addr) -> StoreResult<Option<Interface>>;
+    /// Stores a new interface. `Conflict` on the MAC, and on an address within its network.
+    async fn insert_interface(&self, interface: &Interface, journal: &Journal) -> StoreResult<Interface>;
+    /// Changes an interface, with the same checks.
+    async fn update_interface(&self, interface: &Interface, journal: &Journal) -> StoreResult<Interface>;
+    /// Removes an interface.
+    async fn delete_interface(&self, id: InterfaceId, journal: &Journal) -> StoreResult<()>;
+
+    /// Assignments of a machine.
+    async fn assignments(&self, machine: MachineId) -> StoreResult<Vec<Assignment>>;
+    /// All assignments of all machines.
+    async fn all_assignments(&self) -> StoreResult<Vec<Assignment>>;
+    /// Stores a new assignment. `Conflict` if the user holds the machine already.
+    async fn insert_assignment(&self, assignment: &Assignment, journal: &Journal) -> StoreResult<Assignment>;
+    /// Changes an assignment.
+    async fn update_assignment(&self, assignment: &Assignment, journal: &Journal) -> StoreResult<Assignment>;
+    /// Claims the first machine of the list, in its order, that nobody holds: exactly one of several concurrent
+    /// claims gets it. `None` if all are held. `assignment.machine` is filled in.
+    async fn claim_machine(
+        &self,
+        candidates: &[MachineId],
+        assignment: &Assignment,
+        journal: &Journal,
+    ) -> StoreResult<Option<Assignment>>;
+    /// Ends an assignment and changes its machine in the same transaction. `NotFound` if it is gone.
+    async fn end_assignment(&self, id: AssignmentId, machine: &Machine, journal: &Journal)
+    -> StoreResult<()>;
+}
+
+/// Images and answer files.
+#[async_trait]
+pub trait ImageStore {
+    /// All images.
+    async fn images(&self) -> StoreResult<Vec<Image>>;
+    /// By id.
+    async fn image(&self, id: ImageId) -> StoreResult<Option<Image>>;
+    /// By its name `<owner>/<file>.<8 hex>`.
+    async fn image_by_name(&self, name: &str) -> StoreResult<Option<Image>>;
+    /// The newest public boot loader of that file name.
+    async fn boot_loader_by_file_name(&self, file_name: &str) -> StoreResult<Option<Image>>;
+    /// How many images have this content.
+    async fn images_with_digest(&self, digest: &Digest) -> StoreResult<u64>;
+    /// Stores a new image. `Conflict` on the name.
+    async fn insert_image(&self, image: &Image, journal: &Journal) -> StoreResult<Image>;
+    /// Changes an image.
+    async fn update_image(&self, image: &Image, journal: &Journal) -> StoreResult<Image>;
+    /// Removes an image. `InUse` by machines or subarchitectures.
+    async fn delete_image(&self, id: ImageId, journal: &Journal) -> StoreResult<()>;
+
+    /// All answer files.
+    async fn answer_files(&self) -> StoreResult<Vec<AnswerFile>>;
+    /// By id.
+    async fn answer_file(&self, id: AnswerFileId) -> StoreResult<Option<AnswerFile>>;
+    /// Stores a new answer file and its first version. `Conflict` on the name.
+    async fn insert_answer_file(
+        &self,
+        answer_file: &AnswerFile,
+        journal: &Journal,
+    ) -> StoreResult<AnswerFile>;
+    /// Changes an answer file; a changed content becomes a new version.
+    async fn update_answer_file(
+        &self,
+        answer_file: &AnswerFile,
+        journal: &Journal,
+    ) -> StoreResult<AnswerFile>;
+    /// Removes an answer file with its versions. `InUse` by machines.
+    async fn delete_answer_file(&self, id: AnswerFileId, journal: &Journal) -> StoreResult<()>;
+}
+
+/// Which runs a list is to have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    /// Only those of this machine.
+    pub machine: Option<MachineId>,
+    /// Only those under way.
+    pub active: bool,
+    /// At most so many, newest first; 0 for all.
+    pub limit: u32,
+}
+
+/// Runs.
+#[async_trait]
+pub trait RunStore {
+    /// Runs that match, newest first.
+    async fn runs(&self, filter: &RunFilter) -> StoreResult<Vec<Run>>;
+    /// By id.
+    async fn run(&self, id: RunId) -> StoreResult<Option<Run>>;
+    /// The active run of a machine.
+    async fn active_run(&self, machine: MachineId) -> StoreResult<Option<Run>>;
+    /// Stores a new run and changes its machine (whose `netboot` becomes `ByRun` of the new run). `Conflict` if the
+    /// machine has an active run. Events without a run get this one.
+    async fn insert_run(
+        &self,
+        run: &Run,
+        machine: &Machine,
+        journal: &Journal,
+    ) -> StoreResult<(Run, Machine)>;
+    /// Changes a run and, where given, its machine.
+    async fn update_run(&self, run: &Run, machine: Option<&Machine>, journal: &Journal) -> StoreResult<Run>;
+}
+
+/// Which events a list is to have, in the order of their ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Only those of this machine.
+    pub machine: Option<MachineId>,
+    /// Only those of this run.
+    pub run: Option<RunId>,
+    /// Only those after this one.
+    pub after: Option<EventId>,
+    /// Only the last so many, still in the order of their ids. 0 for no limit.
+    pub last: u32,
+    /// At most so many. 0 for no limit.
+    pub limit: u32,
+}
+
+/// Events and audit.
+#[async_trait]
+pub trait EventStore {
+    /// Events that match.
+    async fn events(&self, filter: &EventFilter) -> StoreResult<Vec<Event>>;
+    /// The newest event's id, 0 if there is none.
+    async fn last_event(&self) -> StoreResult<EventId>;
+    /// Writes events and audit entries that belong to no other change.
+    async fn record(&self, journal: &Journal) -> StoreResult<()>;
+    /// Audit entries after one, at most `limit`.
+    async fn audit(&self, after: AuditId, limit: u32) -> StoreResult<Vec<AuditEntry>>;
+}
+
+/// A whole store.
+pub trait Store:
+    UserStore
+    + TokenStore
+    + ArchStore
+    + BmcStore
+    + NetworkStore
+    + MachineStore
+    + ImageStore
+    + RunStore
+    + EventStore
+    + std::fmt::Debug
+    + Send
+    + Sync
+{
+}
+
+impl<T> Store for T where
+    T: UserStore
+        + TokenStore
+        + ArchStore
+        + BmcStore
+        + NetworkStore
+        + MachineStore
+        + ImageStore
+        + RunStore
+        + EventStore
+        + std::fmt::Debug
+        + Send
+        + Sync
+{
+}
