@@ -4,10 +4,13 @@
 //! which boot device is wanted, whether it took effect and what to do about it is decided in
 //! [`crate::service`]. Every driver passes [`crate::conformance::bmc`].
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -255,4 +258,62 @@ pub trait OpenBmc: Bmc + Sized + 'static {
 
     /// Opens a BMC. Reads no state from it: a BMC that is switched off opens, and its calls fail.
     async fn open(config: BmcConfig) -> Result<Self, BmcError>;
+}
+
+type Opener = dyn Fn(BmcConfig) -> BoxFuture<'static, Result<Arc<dyn Bmc>, BmcError>> + Send + Sync;
+
+/// A driver as it is registered.
+#[derive(Clone)]
+struct Driver {
+    options: serde_json::Value,
+    open: Arc<Opener>,
+}
+
+/// The drivers that this program has, by name.
+#[derive(Clone, Default)]
+pub struct Drivers(BTreeMap<&'static str, Driver>);
+
+impl fmt::Debug for Drivers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Drivers {
+    /// No drivers.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a driver.
+    ///
+    /// # Panics
+    /// If a driver of that name is there already: two parts of the program disagree.
+    #[must_use]
+    pub fn with<B: OpenBmc>(mut self) -> Self {
+        let open: Arc<Opener> =
+            Arc::new(|config| Box::pin(async move { Ok(Arc::new(B::open(config).await?) as Arc<dyn Bmc>) }));
+        let driver = Driver { options: B::options(), open };
+        assert!(self.0.insert(B::DRIVER, driver).is_none(), "two BMC drivers are named {:?}", B::DRIVER);
+        self
+    }
+
+    /// The names, sorted.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.0.keys().copied().collect()
+    }
+
+    /// JSON Schema of a driver's options.
+    pub fn options(&self, driver: &str) -> Option<&serde_json::Value> {
+        self.0.get(driver).map(|driver| &driver.options)
+    }
+
+    /// Opens a BMC by its driver's name. An unknown name is [`BmcError::Config`] and lists the known ones.
+    pub async fn open(&self, driver: &str, config: BmcConfig) -> Result<Arc<dyn Bmc>, BmcError> {
+        let Some(found) = self.0.get(driver) else {
+            let known = self.names().join(", ");
+            return Err(BmcError::Config(format!("there is no driver {driver:?}; the drivers are: {known}")));
+        };
+        (found.open)(config).await
+    }
 }

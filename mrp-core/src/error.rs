@@ -15,6 +15,12 @@ pub enum Error {
         /// The name or id that was asked for.
         id: String,
     },
+    /// No machine that is free matches a reservation.
+    #[error("no matching machine")]
+    NoMatch,
+    /// The query language was not understood.
+    #[error("{0}")]
+    Query(#[from] crate::query::QueryError),
     /// The request contradicts what is there: a taken name, a machine that is busy, a row that moved.
     #[error("{0}")]
     Conflict(String),

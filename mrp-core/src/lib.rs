@@ -4,6 +4,7 @@
 //! [`event`], [`lease`]. Traits: [`bmc`], [`store`], [`blob`], [`dhcp`], [`render`], [`clock`]. What a client that
 //! netboots gets is decided in [`boot`] and in the service.
 
+pub mod actor;
 pub mod answer_file;
 pub mod arch;
 pub mod blob;
@@ -20,10 +21,14 @@ pub mod lease;
 pub mod mac;
 pub mod machine;
 pub mod network;
+pub mod query;
 pub mod render;
 pub mod run;
 pub mod secret;
+pub mod service;
 pub mod store;
 pub mod user;
 
+pub use actor::Actor;
 pub use error::Error;
+pub use service::{Provisioner, Settings};

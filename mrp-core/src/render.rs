@@ -89,3 +89,26 @@ pub trait Renderer: fmt::Debug + Send + Sync {
     /// Kernel options may use `{{ phone_home_url }}` and the other variables; renders them, one line.
     fn kernel_options(&self, options: &str, context: &AnswerContext) -> Result<String, RenderError>;
 }
+
+/// Renders nothing: for programs that only switch power.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoRenderer;
+
+fn nothing() -> RenderError {
+    RenderError { message: "this program has no renderer; give one to the builder".into(), line: None }
+}
+
+#[async_trait]
+impl Renderer for NoRenderer {
+    fn boot_config(&self, _dialect: Dialect, _plan: &BootPlan) -> Result<String, RenderError> {
+        Err(nothing())
+    }
+
+    async fn answer_file(&self, _template: &str, _context: &AnswerContext) -> Result<Rendered, RenderError> {
+        Err(nothing())
+    }
+
+    fn kernel_options(&self, _options: &str, _context: &AnswerContext) -> Result<String, RenderError> {
+        Err(nothing())
+    }
+}

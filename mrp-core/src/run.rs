@@ -220,8 +220,8 @@ pub enum Observation {
     },
     /// The machine got or confirmed an address.
     Dhcp {
-        /// Its firmware or boot loader asked, not an operating system.
-        firmware: bool,
+        /// Its firmware or boot loader asked, or an operating system; `None` where that is not known.
+        firmware: Option<bool>,
         /// The address.
         address: Option<Ipv4Addr>,
     },
@@ -413,13 +413,13 @@ impl Run {
             Observation::PowerFailed { message } => {
                 self.end(RunStatus::Failed, format!("power: {message}"), now)
             }
-            Observation::Dhcp { firmware: false, .. } if self.boot.local => {
+            Observation::Dhcp { firmware: Some(false), .. } if self.boot.local => {
                 let verdict =
                     "presumed ready: the installed system asked for an address, but did not phone home";
                 self.end(RunStatus::Presumed, verdict.into(), now);
             }
             Observation::Dhcp { firmware, address } => {
-                self.boot.fresh |= firmware && self.boot.served.is_some();
+                self.boot.fresh |= firmware == Some(true) && self.boot.served.is_some();
                 self.mark(StageKind::Dhcp, address.map(|address| address.to_string()), None, now);
             }
             Observation::BootLoader { name, bytes } => {

@@ -40,7 +40,7 @@ impl Life {
     }
 
     fn firmware(&mut self) -> &mut Self {
-        self.see(Observation::Dhcp { firmware: true, address: None }).see(loader())
+        self.see(Observation::Dhcp { firmware: Some(true), address: None }).see(loader())
     }
 
     /// Up to and with the initrd.
@@ -54,7 +54,7 @@ impl Life {
 
     fn installing() -> Self {
         let mut life = Self::booted(|_| {});
-        life.see(Observation::Dhcp { firmware: false, address: None })
+        life.see(Observation::Dhcp { firmware: Some(false), address: None })
             .see(Observation::AnswerFile { bytes: 9 });
         life
     }
@@ -104,7 +104,7 @@ fn each_missed_stage_has_its_verdict() {
     life = Life::new(|plan| plan.has_bmc = false);
     assert_eq!(verdict(&mut life), "nothing was seen of the machine within 1 h; was it switched on?");
     life = Life::new(|_| {});
-    life.see(Observation::PowerStarted).see(Observation::Dhcp { firmware: true, address: None });
+    life.see(Observation::PowerStarted).see(Observation::Dhcp { firmware: Some(true), address: None });
     assert_eq!(verdict(&mut life), "address given by DHCP, but no boot loader requested within 15 min");
     life = Life::new(|_| {});
     life.see(Observation::PowerStarted).firmware();
@@ -141,7 +141,7 @@ fn the_first_boot_after_the_answer_file_is_local_and_an_operating_system_after_i
     assert_eq!(life.config(), BootChoice::Local);
     assert_eq!(life.config(), BootChoice::Local, "the same boot asks for two configurations");
     assert!(life.run.is_active());
-    life.see(Observation::Dhcp { firmware: false, address: None });
+    life.see(Observation::Dhcp { firmware: Some(false), address: None });
     assert_eq!(life.ended().0, RunStatus::Presumed);
 }
 
@@ -158,7 +158,7 @@ fn a_second_netboot_after_local_boot_is_a_loop() {
 #[test]
 fn an_installers_own_dhcp_is_no_evidence() {
     let mut life = Life::installing();
-    life.see(Observation::Dhcp { firmware: false, address: None });
+    life.see(Observation::Dhcp { firmware: Some(false), address: None });
     assert!(life.run.is_active());
 }
 

@@ -1,0 +1,328 @@
+//! The whole product without a socket. Each use case is one method that takes an [`Actor`], checks the rule, does
+//! the work, writes the event in the same transaction, and answers a typed result.
+//!
+//! The parts, one file a noun: [`users`], [`archs`], [`bmcs`], [`networks`], [`machines`], [`interfaces`],
+//! [`assignments`], [`images`], [`answer_files`], [`power`], [`runs`], [`boot`], [`discovery`], [`events`].
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::actor::Actor;
+use crate::blob::BlobStore;
+use crate::bmc::{Bmc, Drivers};
+use crate::bmc_entry::BmcId;
+use crate::clock::{Clock, SystemClock};
+use crate::dhcp::{DhcpBackend, Neighbours, NoDhcpBackend, NoNeighbours};
+use crate::error::Error;
+use crate::event::{EventKind, Journal, NewAudit, NewEvent};
+use crate::id::Timestamp;
+use crate::machine::MachineId;
+use crate::render::{NoRenderer, Renderer};
+use crate::run::{RunId, RunLimits};
+use crate::secret::ServerKey;
+use crate::store::Store;
+
+pub mod answer_files;
+pub mod archs;
+pub mod assignments;
+pub mod bmcs;
+pub mod boot;
+pub mod discovery;
+pub mod events;
+pub mod images;
+pub mod interfaces;
+pub mod machines;
+pub mod networks;
+pub mod power;
+pub mod runs;
+pub mod users;
+
+/// What a site configures of the service.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Deadlines of runs.
+    pub run: RunLimits,
+    /// Port of the machines' HTTP, for URLs that are built on the address that a machine asked.
+    pub machine_http_port: u16,
+    /// TFTP server for DHCP answers (`next-server`); by default none is told.
+    pub next_server: Option<IpAddr>,
+    /// Boot file for machines whose subarch has none, in the old Kea hook's contract.
+    pub default_bootfile: String,
+    /// Name server to put into installers' kernel options.
+    pub dns: Option<IpAddr>,
+    /// Sources, beside the machine itself, that may read an answer file by `/preseed/<machine id>` alone.
+    pub preseed_sources: Vec<ipnet::IpNet>,
+    /// How long a login lasts.
+    pub session: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            run: RunLimits::default(),
+            machine_http_port: 8081,
+            next_server: None,
+            default_bootfile: String::new(),
+            dns: None,
+            preseed_sources: Vec::new(),
+            session: Duration::from_secs(12 * 60 * 60),
+        }
+    }
+}
+
+/// Builds a [`Provisioner`]; store and blobs have to be given, the rest has defaults.
+#[derive(Debug, Default)]
+pub struct Builder {
+    store: Option<Arc<dyn Store>>,
+    blobs: Option<Arc<dyn BlobStore>>,
+    drivers: Drivers,
+    dhcp: Option<Arc<dyn DhcpBackend>>,
+    renderer: Option<Arc<dyn Renderer>>,
+    clock: Option<Arc<dyn Clock>>,
+    neighbours: Option<Arc<dyn Neighbours>>,
+    key: Option<ServerKey>,
+    settings: Settings,
+}
+
+impl Builder {
+    /// The database.
+    #[must_use]
+    pub fn store(mut self, store: impl Store + 'static) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// Where images lie.
+    #[must_use]
+    pub fn blobs(mut self, blobs: impl BlobStore + 'static) -> Self {
+        self.blobs = Some(Arc::new(blobs));
+        self
+    }
+
+    /// The BMC drivers.
+    #[must_use]
+    pub fn bmc_drivers(mut self, drivers: Drivers) -> Self {
+        self.drivers = drivers;
+        self
+    }
+
+    /// The site's DHCP server; by default none is steered.
+    #[must_use]
+    pub fn dhcp(mut self, dhcp: Arc<dyn DhcpBackend>) -> Self {
+        self.dhcp = Some(dhcp);
+        self
+    }
+
+    /// What renders boot configurations and answer files; by default nothing does, and netboot is refused.
+    #[must_use]
+    pub fn renderer(mut self, renderer: impl Renderer + 'static) -> Self {
+        self.renderer = Some(Arc::new(renderer));
+        self
+    }
+
+    /// The clock; by default the system's.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// What knows the MAC behind an address; by default nothing does.
+    #[must_use]
+    pub fn neighbours(mut self, neighbours: impl Neighbours + 'static) -> Self {
+        self.neighbours = Some(Arc::new(neighbours));
+        self
+    }
+
+    /// The server's key; by default a new one, which opens no BMC secret of an older store.
+    #[must_use]
+    pub fn key(mut self, key: ServerKey) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// The site's settings.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Builds the service and starts its background work: runs in flight are picked up, deadlines watched.
+    pub async fn build(self) -> Result<Provisioner, Error> {
+        let store = self.store.ok_or_else(|| Error::invalid("store", "the builder needs one"))?;
+        let blobs = self.blobs.ok_or_else(|| Error::invalid("blobs", "the builder needs a blob store"))?;
+        let provisioner = Provisioner(Arc::new(Inner {
+            store,
+            blobs,
+            drivers: self.drivers,
+            dhcp: self.dhcp.unwrap_or_else(|| Arc::new(NoDhcpBackend)),
+            renderer: self.renderer.unwrap_or_else(|| Arc::new(NoRenderer)),
+            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
+            neighbours: self.neighbours.unwrap_or_else(|| Arc::new(NoNeighbours)),
+            key: self.key.unwrap_or_else(ServerKey::generate),
+            settings: self.settings,
+            open_bmcs: Mutex::default(),
+            busy: Mutex::default(),
+            believed: Mutex::default(),
+            logins: Mutex::default(),
+            changed: watch::Sender::new(0),
+            tasks: Mutex::new(JoinSet::new()),
+        }));
+        provisioner.resume().await?;
+        Ok(provisioner)
+    }
+}
+
+/// The service. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Provisioner(pub(crate) Arc<Inner>);
+
+/// What all parts of the service share.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) blobs: Arc<dyn BlobStore>,
+    pub(crate) drivers: Drivers,
+    pub(crate) dhcp: Arc<dyn DhcpBackend>,
+    pub(crate) renderer: Arc<dyn Renderer>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) neighbours: Arc<dyn Neighbours>,
+    pub(crate) key: ServerKey,
+    pub(crate) settings: Settings,
+    /// Opened drivers, with the revision of the entry that they were opened with.
+    pub(crate) open_bmcs: Mutex<HashMap<BmcId, (i64, Arc<dyn Bmc>)>>,
+    /// Who is at a machine's BMC with a sequence of commands.
+    pub(crate) busy: Mutex<HashMap<MachineId, String>>,
+    /// Addresses whose machine is known by the MAC in a path alone.
+    pub(crate) believed: Mutex<HashMap<IpAddr, (MachineId, Timestamp)>>,
+    /// Failed logins by name and address.
+    pub(crate) logins: Mutex<HashMap<String, users::Failures>>,
+    /// Changes with each write of events; followers read the store when it does.
+    pub(crate) changed: watch::Sender<u64>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Provisioner {
+    /// Starts to build one.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The site's settings.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// The BMC drivers that there are.
+    pub fn drivers(&self) -> &Drivers {
+        &self.0.drivers
+    }
+
+    /// The time, as the service sees it.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// Ends background work and closes BMC sessions. Runs in flight stay in the store and are picked up by the next start.
+    pub async fn shutdown(&self) {
+        let mut tasks = std::mem::take(&mut *lock(&self.0.tasks));
+        tasks.shutdown().await;
+        let open: Vec<_> = lock(&self.0.open_bmcs).drain().collect();
+        for (_, (_, bmc)) in open {
+            bmc.close().await;
+        }
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.0.store
+    }
+
+    /// Tells followers that there are new events.
+    pub(crate) fn announce(&self) {
+        self.0.changed.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Starts a task that belongs to the service and ends with it.
+    pub(crate) fn start_task(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = lock(&self.0.tasks);
+        while let Some(ended) = tasks.try_join_next() {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                tracing::error!(%error, "a background task panicked");
+            }
+        }
+        tasks.spawn(task);
+    }
+
+    /// Starts a sequence that goes on when its caller goes away, and waits for its result.
+    pub(crate) async fn run_to_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (done, result) = tokio::sync::oneshot::channel();
+        self.start_task(async move {
+            let _ = done.send(work.await);
+        });
+        result.await.unwrap_or_else(|_| Err(Error::Conflict("the server is shutting down".into())))
+    }
+
+    pub(crate) fn draft(&self, actor: &Actor) -> Draft {
+        self.draft_by(&actor.name)
+    }
+
+    pub(crate) fn draft_by(&self, actor: &str) -> Draft {
+        Draft { at: self.now(), actor: actor.to_owned(), journal: Journal::default() }
+    }
+}
+
+/// A journal in the making: one actor, one time.
+pub(crate) struct Draft {
+    at: Timestamp,
+    actor: String,
+    journal: Journal,
+}
+
+impl Draft {
+    pub(crate) fn event(
+        mut self,
+        machine: Option<MachineId>,
+        run: Option<RunId>,
+        kind: EventKind,
+        text: impl Into<String>,
+        data: Value,
+    ) -> Self {
+        let (at, actor) = (self.at, self.actor.clone());
+        self.journal.events.push(NewEvent { at, machine, run, kind, actor, text: text.into(), data });
+        self
+    }
+
+    pub(crate) fn audit(mut self, action: &str, object: &str, name: &str, changes: Value) -> Self {
+        let (action, object, name) = (action.to_owned(), object.to_owned(), name.to_owned());
+        self.journal.audit.push(NewAudit {
+            at: self.at,
+            actor: self.actor.clone(),
+            action,
+            object,
+            name,
+            changes,
+        });
+        self
+    }
+
+    pub(crate) fn done(self) -> Journal {
+        self.journal
+    }
+}
+
+/// Locks a mutex whose data stays valid whatever panicked while holding it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,240 @@
+//! Answer files: look, save, preview.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use crate::actor::{Actor, forbidden};
+use crate::answer_file::{AnswerFile, AnswerFileId, AnswerFileKind};
+use crate::error::Error;
+use crate::id::Id;
+use crate::machine::{Addressing, Machine, MachineId, check_text};
+use crate::render::{AnswerContext, Rendered, TemplateImage, TemplateInterface};
+use crate::service::Provisioner;
+use crate::store::StoreError;
+
+/// An answer file with its owner's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnswerFileView {
+    /// The answer file.
+    pub answer_file: AnswerFile,
+    /// The owner's name.
+    pub owner: Option<String>,
+}
+
+/// What is to be changed of an answer file, or what a new one is; `None` leaves it.
+#[derive(Debug, Clone, Default)]
+pub struct AnswerFileChange {
+    /// Unique name.
+    pub name: Option<String>,
+    /// Installer.
+    pub kind: Option<AnswerFileKind>,
+    /// For people.
+    pub description: Option<Option<String>>,
+    /// Template.
+    pub content: Option<Option<String>>,
+    /// Marked as working.
+    pub known_good: Option<bool>,
+    /// Usable by everybody.
+    pub public: Option<bool>,
+}
+
+/// Answer files.
+#[derive(Debug)]
+pub struct AnswerFiles<'a>(&'a Provisioner);
+
+impl Provisioner {
+    /// Answer files.
+    pub fn answer_files(&self) -> AnswerFiles<'_> {
+        AnswerFiles(self)
+    }
+
+    /// The variables of a machine's templates.
+    pub(crate) async fn answer_context(&self, machine: &Machine, base: &str) -> Result<AnswerContext, Error> {
+        let store = self.store();
+        let mut keys: Vec<String> = Vec::new();
+        for assignment in store.assignments(machine.id).await? {
+            if let Some(user) = store.user(assignment.user).await? {
+                keys.extend(
+                    user.ssh_keys.lines().map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned),
+                );
+            }
+        }
+        let networks: HashMap<_, _> = store.networks().await?.into_iter().map(|n| (n.id, n)).collect();
+        let mut interfaces = Vec::new();
+        for interface in store.interfaces(machine.id).await? {
+            let network = interface.network.and_then(|id| networks.get(&id));
+            if let (Addressing::Static(address), Some(network)) = (interface.addressing, network) {
+                interfaces.push(TemplateInterface {
+                    name: interface.identifier,
+                    static_ipv4: address.to_string(),
+                    prefix: network.subnet.prefix_len(),
+                    netmask: network.subnet.netmask().to_string(),
+                    mac: interface.mac.to_string(),
+                });
+            }
+        }
+        let mut images = [None, None];
+        for (slot, id) in images.iter_mut().zip([machine.kernel, machine.initrd]) {
+            if let Some(id) = id {
+                let image = store.image(id).await?;
+                *slot = image.map(|image| TemplateImage {
+                    filename: image.name.clone(),
+                    name: image.name,
+                    description: image.description,
+                });
+            }
+        }
+        let [kernel, initrd] = images;
+        Ok(AnswerContext {
+            ssh_key: keys.join("\n"),
+            ssh_keys: keys,
+            hostname: machine.hostname(),
+            interfaces,
+            kernel,
+            initrd,
+            kernel_options: machine.kernel_options.clone().unwrap_or_default(),
+            phone_home_url: format!("{base}/phone-home/{}", self.boot_token(machine)),
+            machine_name: machine.name.clone(),
+            server_url: base.to_owned(),
+        })
+    }
+}
+
+impl AnswerFiles<'_> {
+    /// Answer files sorted by id: one's own, or also those that one may use.
+    pub async fn list(&self, actor: &Actor, all: bool) -> Result<Vec<AnswerFileView>, Error> {
+        let wanted = |file: &AnswerFile| {
+            let own = file.owner.is_some() && file.owner == actor.user;
+            own || (all && actor.may_use(file.owner, file.public))
+        };
+        let mut views = Vec::new();
+        for file in self.0.store().answer_files().await?.into_iter().filter(wanted) {
+            views.push(self.view(file).await?);
+        }
+        Ok(views)
+    }
+
+    /// One answer file that one may use.
+    pub async fn get(&self, actor: &Actor, id: AnswerFileId) -> Result<AnswerFileView, Error> {
+        let file = self.load(id).await?;
+        if actor.may_use(file.owner, file.public) { self.view(file).await } else { Err(forbidden()) }
+    }
+
+    /// Makes an answer file.
+    pub async fn create(
+        &self,
+        actor: &Actor,
+        name: String,
+        kind: AnswerFileKind,
+        change: AnswerFileChange,
+    ) -> Result<AnswerFileView, Error> {
+        let empty = AnswerFile {
+            id: Id::NEW,
+            revision: 0,
+            name,
+            kind,
+            description: None,
+            content: Some(String::new()),
+            owner: actor.user,
+            known_good: false,
+            public: false,
+            saved: self.0.now(),
+        };
+        let file = self.changed(empty, change)?;
+        let journal =
+            self.0.draft(actor).audit("create", "preseed", &file.name, json!({"type": file.kind})).done();
+        let file = self.0.store().insert_answer_file(&file, &journal).await?;
+        self.view(file).await
+    }
+
+    /// Changes an answer file: its owner or an admin.
+    pub async fn update(
+        &self,
+        actor: &Actor,
+        id: AnswerFileId,
+        change: AnswerFileChange,
+    ) -> Result<AnswerFileView, Error> {
+        let file = self.load(id).await?;
+        if !actor.owns(file.owner) {
+            return Err(forbidden());
+        }
+        let content_changed = change.content.as_ref().is_some_and(|content| *content != file.content);
+        let file = self.changed(file, change)?;
+        let changes =
+            json!({"content": if content_changed { "changed" } else { "kept" }, "public": file.public});
+        let journal = self.0.draft(actor).audit("update", "preseed", &file.name, changes).done();
+        let file = self.0.store().update_answer_file(&file, &journal).await?;
+        self.view(file).await
+    }
+
+    /// Removes an answer file that no machine uses.
+    pub async fn delete(&self, actor: &Actor, id: AnswerFileId) -> Result<(), Error> {
+        let file = self.load(id).await?;
+        if !actor.owns(file.owner) {
+            return Err(forbidden());
+        }
+        let journal = self.0.draft(actor).audit("delete", "preseed", &file.name, Value::Null).done();
+        match self.0.store().delete_answer_file(id, &journal).await {
+            Err(StoreError::InUse { .. }) => {
+                let machines = self.0.store().machines_using_answer_file(id).await?.join(", ");
+                Err(Error::Conflict(format!(
+                    "answer file {} is still in use by machines {machines}",
+                    file.name
+                )))
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// Renders an answer file as a machine would get it.
+    pub async fn preview(
+        &self,
+        actor: &Actor,
+        id: AnswerFileId,
+        machine: MachineId,
+    ) -> Result<Rendered, Error> {
+        let file = self.get(actor, id).await?.answer_file;
+        let machine = self.0.held_machine(actor, machine).await?;
+        let base = self.0.base_url(&machine, None).await?;
+        let mut context = self.0.answer_context(&machine, &base).await?;
+        context.phone_home_url = format!("{base}/phone-home/preview");
+        Ok(self.0.0.renderer.answer_file(file.content.as_deref().unwrap_or(""), &context).await?)
+    }
+
+    fn changed(&self, mut file: AnswerFile, change: AnswerFileChange) -> Result<AnswerFile, Error> {
+        file.name = change.name.unwrap_or(file.name);
+        file.kind = change.kind.unwrap_or(file.kind);
+        file.description = change.description.unwrap_or(file.description);
+        if let Some(content) = change.content
+            && content != file.content
+        {
+            (file.content, file.saved) = (content, self.0.now());
+        }
+        file.known_good = change.known_good.unwrap_or(file.known_good);
+        file.public = change.public.unwrap_or(file.public);
+        check_text("name", &file.name, 2, 256)?;
+        check_text("description", file.description.as_deref().unwrap_or(""), 0, 1024)?;
+        let content = file.content.as_deref().unwrap_or("");
+        if content.len() > AnswerFile::MAX_BYTES {
+            let most = AnswerFile::MAX_BYTES;
+            return Err(Error::invalid("content", format!("{} bytes; {most} are allowed", content.len())));
+        }
+        if content.contains('\0') {
+            return Err(Error::invalid("content", "a NUL character is not allowed"));
+        }
+        Ok(file)
+    }
+
+    async fn load(&self, id: AnswerFileId) -> Result<AnswerFile, Error> {
+        self.0.store().answer_file(id).await?.ok_or_else(|| Error::not_found("preseed", id))
+    }
+
+    async fn view(&self, answer_file: AnswerFile) -> Result<AnswerFileView, Error> {
+        let owner = match answer_file.owner {
+            Some(id) => self.0.store().user(id).await?.map(|user| user.name),
+            None => None,
+        };
+        Ok(AnswerFileView { answer_file, owner })
+    }
+}

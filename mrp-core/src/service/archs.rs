@@ -1,0 +1,156 @@
+//! Architectures and their ways to boot; admins change them, everybody sees them.
+
+use serde_json::{Value, json};
+
+use crate::actor::Actor;
+use crate::arch::{Arch, ArchId, Subarch, SubarchId};
+use crate::error::Error;
+use crate::id::Id;
+use crate::image::{ImageId, ImageKind};
+use crate::machine::check_text;
+use crate::service::Provisioner;
+
+/// Architectures and subarchitectures.
+#[derive(Debug)]
+pub struct Archs<'a>(&'a Provisioner);
+
+/// A subarchitecture that is to be made, or what one is to become.
+#[derive(Debug, Clone)]
+pub struct SubarchSpec {
+    /// Name, unique within the architecture.
+    pub name: String,
+    /// For people.
+    pub description: String,
+    /// The boot loader that its machines netboot.
+    pub bootloader: Option<ImageId>,
+    /// The BMC must ask for an EFI boot.
+    pub efi_boot: bool,
+}
+
+impl Provisioner {
+    /// Architectures and subarchitectures.
+    pub fn archs(&self) -> Archs<'_> {
+        Archs(self)
+    }
+}
+
+impl Archs<'_> {
+    /// All architectures.
+    pub async fn list(&self, _actor: &Actor) -> Result<Vec<Arch>, Error> {
+        Ok(self.0.store().archs().await?)
+    }
+
+    /// An architecture by name; the refusal is mr-provisioner's.
+    pub async fn by_name(&self, _actor: &Actor, name: &str) -> Result<Arch, Error> {
+        let archs = self.0.store().archs().await?;
+        let found = archs.into_iter().find(|arch| arch.name == name);
+        found.ok_or_else(|| Error::Refused("no such architecture".into()))
+    }
+
+    /// Makes an architecture.
+    pub async fn create(&self, actor: &Actor, name: &str, description: &str) -> Result<Arch, Error> {
+        actor.require_admin()?;
+        check_text("name", name, 1, 64)?;
+        check_text("description", description, 0, 1024)?;
+        let arch = Arch { id: Id::NEW, revision: 0, name: name.into(), description: description.into() };
+        let journal = self.0.draft(actor).audit("create", "arch", name, Value::Null).done();
+        Ok(self.0.store().insert_arch(&arch, &journal).await?)
+    }
+
+    /// Renames or describes an architecture.
+    pub async fn update(
+        &self,
+        actor: &Actor,
+        id: ArchId,
+        name: &str,
+        description: &str,
+    ) -> Result<Arch, Error> {
+        actor.require_admin()?;
+        check_text("name", name, 1, 64)?;
+        check_text("description", description, 0, 1024)?;
+        let archs = self.0.store().archs().await?;
+        let mut arch =
+            archs.into_iter().find(|arch| arch.id == id).ok_or_else(|| Error::not_found("arch", id))?;
+        let changes = json!({"name": [arch.name, name]});
+        (arch.name, arch.description) = (name.into(), description.into());
+        let journal = self.0.draft(actor).audit("update", "arch", name, changes).done();
+        Ok(self.0.store().update_arch(&arch, &journal).await?)
+    }
+
+    /// Removes an architecture that nothing uses.
+    pub async fn delete(&self, actor: &Actor, id: ArchId) -> Result<(), Error> {
+        actor.require_admin()?;
+        let archs = self.0.store().archs().await?;
+        let arch =
+            archs.into_iter().find(|arch| arch.id == id).ok_or_else(|| Error::not_found("arch", id))?;
+        let journal = self.0.draft(actor).audit("delete", "arch", &arch.name, Value::Null).done();
+        Ok(self.0.store().delete_arch(id, &journal).await?)
+    }
+
+    /// All subarchitectures.
+    pub async fn subarchs(&self, _actor: &Actor) -> Result<Vec<Subarch>, Error> {
+        Ok(self.0.store().subarchs().await?)
+    }
+
+    /// One subarchitecture.
+    pub async fn subarch(&self, actor: &Actor, id: SubarchId) -> Result<Subarch, Error> {
+        let found = self.subarchs(actor).await?.into_iter().find(|subarch| subarch.id == id);
+        found.ok_or_else(|| Error::not_found("subarch", id))
+    }
+
+    /// Makes a subarchitecture.
+    pub async fn create_subarch(
+        &self,
+        actor: &Actor,
+        arch: ArchId,
+        spec: SubarchSpec,
+    ) -> Result<Subarch, Error> {
+        actor.require_admin()?;
+        self.check(&spec).await?;
+        let SubarchSpec { name, description, bootloader, efi_boot } = spec;
+        let subarch = Subarch { id: Id::NEW, revision: 0, arch, name, description, bootloader, efi_boot };
+        let changes = json!({"bootloader": bootloader, "efiboot": efi_boot});
+        let journal = self.0.draft(actor).audit("create", "subarch", &subarch.name, changes).done();
+        Ok(self.0.store().insert_subarch(&subarch, &journal).await?)
+    }
+
+    /// Changes a subarchitecture.
+    pub async fn update_subarch(
+        &self,
+        actor: &Actor,
+        id: SubarchId,
+        spec: SubarchSpec,
+    ) -> Result<Subarch, Error> {
+        actor.require_admin()?;
+        self.check(&spec).await?;
+        let mut subarch = self.subarch(actor, id).await?;
+        let changes = json!({
+            "bootloader": [subarch.bootloader, spec.bootloader],
+            "efiboot": [subarch.efi_boot, spec.efi_boot],
+        });
+        (subarch.name, subarch.description) = (spec.name, spec.description);
+        (subarch.bootloader, subarch.efi_boot) = (spec.bootloader, spec.efi_boot);
+        let journal = self.0.draft(actor).audit("update", "subarch", &subarch.name, changes).done();
+        Ok(self.0.store().update_subarch(&subarch, &journal).await?)
+    }
+
+    /// Removes a subarchitecture that no machine uses.
+    pub async fn delete_subarch(&self, actor: &Actor, id: SubarchId) -> Result<(), Error> {
+        actor.require_admin()?;
+        let subarch = self.subarch(actor, id).await?;
+        let journal = self.0.draft(actor).audit("delete", "subarch", &subarch.name, Value::Null).done();
+        Ok(self.0.store().delete_subarch(id, &journal).await?)
+    }
+
+    async fn check(&self, spec: &SubarchSpec) -> Result<(), Error> {
+        check_text("name", &spec.name, 1, 64)?;
+        check_text("description", &spec.description, 0, 1024)?;
+        let Some(id) = spec.bootloader else { return Ok(()) };
+        let image = self.0.store().image(id).await?.ok_or_else(|| Error::not_found("image", id))?;
+        if image.kind == ImageKind::BootLoader {
+            Ok(())
+        } else {
+            Err(Error::invalid("bootloader_id", format!("image {} is no bootloader", image.name)))
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Who holds which machine: reserving, assigning, giving back.
+
+use serde_json::json;
+
+use crate::actor::{Actor, forbidden};
+use crate::error::Error;
+use crate::event::EventKind;
+use crate::id::Id;
+use crate::machine::{Assignment, AssignmentId, MachineId, Netboot, check_text};
+use crate::query::Query;
+use crate::run::Observation;
+use crate::service::Provisioner;
+use crate::service::machines::MachineView;
+use crate::store::{MachineFilter, StoreError};
+use crate::user::UserId;
+
+/// An assignment with its holder's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssignmentView {
+    /// The assignment.
+    pub assignment: Assignment,
+    /// The holder's name.
+    pub user: String,
+}
+
+/// Assignments of machines to users.
+#[derive(Debug)]
+pub struct Assignments<'a>(&'a Provisioner);
+
+impl Provisioner {
+    /// Assignments of machines to users.
+    pub fn assignments(&self) -> Assignments<'_> {
+        Assignments(self)
+    }
+}
+
+impl Assignments<'_> {
+    /// Who holds a machine.
+    pub async fn list(&self, _actor: &Actor, machine: MachineId) -> Result<Vec<AssignmentView>, Error> {
+        self.0.load_machine(machine).await?;
+        let mut views = Vec::new();
+        for assignment in self.0.store().assignments(machine).await? {
+            views.push(self.view(assignment).await?);
+        }
+        Ok(views)
+    }
+
+    /// One assignment of a machine.
+    pub async fn get(
+        &self,
+        actor: &Actor,
+        machine: MachineId,
+        id: AssignmentId,
+    ) -> Result<AssignmentView, Error> {
+        let found = self.list(actor, machine).await?.into_iter().find(|view| view.assignment.id == id);
+        found.ok_or_else(|| Error::not_found("assignee", id))
+    }
+
+    /// One's own assignment of a machine.
+    pub async fn own(&self, actor: &Actor, machine: MachineId) -> Result<AssignmentView, Error> {
+        let list = self.list(actor, machine).await?;
+        let found = list.into_iter().find(|view| Some(view.assignment.user) == actor.user);
+        found.ok_or_else(|| Error::not_found("assignee", "self"))
+    }
+
+    /// Takes the first free machine that matches the query, sorted by id. Exactly one of several who ask at once gets it.
+    pub async fn reserve(&self, actor: &Actor, query: &str, reason: &str) -> Result<MachineView, Error> {
+        let user = actor.user.ok_or_else(forbidden)?;
+        check_text("reason", reason, 0, 128)?;
+        let query = Query::parse(query)?;
+        let machines = self.0.store().machines(&MachineFilter::default()).await?;
+        let matching = self.0.machines().narrow(machines, &query).await?;
+        let candidates: Vec<MachineId> = matching.iter().map(|machine| machine.id).collect();
+        let assignment = self.fresh(Id::NEW, user, reason);
+        let data = json!({"user": actor.name, "reason": reason});
+        let text = format!("reserved by {}", actor.name);
+        let journal = self.0.draft(actor).event(None, None, EventKind::Assignment, text, data).done();
+        let claimed = self.0.store().claim_machine(&candidates, &assignment, &journal).await?;
+        let claimed = claimed.ok_or(Error::NoMatch)?;
+        self.0.announce();
+        self.0.machines().get(actor, claimed.machine).await
+    }
+
+    /// Gives a machine to a user; admins only.
+    pub async fn assign(
+        &self,
+        actor: &Actor,
+        machine: MachineId,
+        user: &str,
+        reason: &str,
+    ) -> Result<AssignmentView, Error> {
+        self.0.load_machine(machine).await?;
+        actor.require_admin()?;
+        check_text("reason", reason, 0, 128)?;
+        let holder = self.0.store().user_by_name(user).await?;
+        let holder = holder.ok_or_else(|| Error::Refused("no such user".into()))?;
+        let data = json!({"user": user, "reason": reason});
+        let text = format!("assigned to {user}");
+        let draft = self.0.draft(actor).event(Some(machine), None, EventKind::Assignment, text, data);
+        let assignment = self.fresh(machine, holder.id, reason);
+        let stored = self.0.store().insert_assignment(&assignment, &draft.done()).await;
+        let stored = stored.map_err(|error| match error {
+            StoreError::Conflict { .. } => Error::Conflict(format!("{user} holds this machine already")),
+            other => other.into(),
+        })?;
+        self.0.announce();
+        self.view(stored).await
+    }
+
+    /// Changes the reason of an assignment: its holder or an admin.
+    pub async fn explain(
+        &self,
+        actor: &Actor,
+        machine: MachineId,
+        id: AssignmentId,
+        reason: &str,
+    ) -> Result<AssignmentView, Error> {
+        let mut found = self.get(actor, machine, id).await?.assignment;
+        if !actor.owns(Some(found.user)) {
+            return Err(forbidden());
+        }
+        check_text("reason", reason, 0, 128)?;
+        found.reason = reason.to_owned();
+        let data = json!({"reason": reason});
+        let draft =
+            self.0.draft(actor).event(Some(machine), None, EventKind::Assignment, "reason changed", data);
+        let stored = self.0.store().update_assignment(&found, &draft.done()).await?;
+        self.view(stored).await
+    }
+
+    /// Gives a machine back: its holder, or an admin. What the holder had ends at once: a run is cancelled, netboot
+    /// switched off, and no boot token of before is valid any more.
+    pub async fn give_back(&self, actor: &Actor, machine: MachineId, id: AssignmentId) -> Result<(), Error> {
+        let found = self.get(actor, machine, id).await?;
+        if !actor.owns(Some(found.assignment.user)) {
+            return Err(forbidden());
+        }
+        if let Some(run) = self.0.store().active_run(machine).await? {
+            let how = format!("cancelled: {} gave the machine back", found.user);
+            self.0.observe(run.id, Observation::Cancelled { how }, actor, None).await?;
+        }
+        let data = json!({"user": found.user});
+        let text = format!("given back by {}", found.user);
+        for _ in 0..8 {
+            let mut row = self.0.load_machine(machine).await?;
+            row.netboot = Netboot::Off;
+            row.boot_epoch += 1;
+            let draft = self.0.draft(actor).event(
+                Some(machine),
+                None,
+                EventKind::Assignment,
+                text.clone(),
+                data.clone(),
+            );
+            match self.0.store().end_assignment(id, &row, &draft.done()).await {
+                Err(StoreError::Stale) => {}
+                Err(error) => return Err(error.into()),
+                Ok(()) => {
+                    self.0.announce();
+                    return Ok(());
+                }
+            }
+        }
+        Err(StoreError::Stale.into())
+    }
+
+    fn fresh(&self, machine: MachineId, user: UserId, reason: &str) -> Assignment {
+        Assignment { id: Id::NEW, revision: 0, machine, user, reason: reason.to_owned(), since: self.0.now() }
+    }
+
+    async fn view(&self, assignment: Assignment) -> Result<AssignmentView, Error> {
+        let user = self.0.store().user(assignment.user).await?.map_or_else(String::new, |user| user.name);
+        Ok(AssignmentView { assignment, user })
+    }
+}

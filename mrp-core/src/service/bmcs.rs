@@ -1,0 +1,165 @@
+//! BMCs as the site's admin enters them, and the opened drivers behind them.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use crate::actor::Actor;
+use crate::bmc::{Bmc, BmcConfig, BmcError, Node, Power, Privilege};
+use crate::bmc_entry::{BmcEntry, BmcId};
+use crate::error::Error;
+use crate::id::Id;
+use crate::machine::{Machine, check_text};
+use crate::secret::Secret;
+use crate::service::{Provisioner, lock};
+
+/// A BMC that is to be made, or what one is to become.
+#[derive(Debug, Clone)]
+pub struct BmcSpec {
+    /// Unique name.
+    pub name: String,
+    /// `host` or `host:port`.
+    pub address: String,
+    /// The driver's name.
+    pub driver: String,
+    /// Account name.
+    pub username: String,
+    /// Password; `None` keeps the one that is stored.
+    pub password: Option<Secret>,
+    /// The privilege that sessions ask for.
+    pub privilege: Privilege,
+    /// The driver's own options.
+    pub options: Map<String, Value>,
+}
+
+/// BMCs; admins only.
+#[derive(Debug)]
+pub struct Bmcs<'a>(&'a Provisioner);
+
+impl Provisioner {
+    /// BMCs; admins only.
+    pub fn bmcs(&self) -> Bmcs<'_> {
+        Bmcs(self)
+    }
+
+    /// The driver in front of a machine, opened once and kept until its entry changes.
+    pub(crate) async fn bmc_of(&self, machine: &Machine) -> Result<Option<(Arc<dyn Bmc>, Node)>, Error> {
+        let Some(id) = machine.bmc else { return Ok(None) };
+        let entry = self.store().bmc(id).await?.ok_or_else(|| Error::not_found("BMC", id))?;
+        Ok(Some((self.open_bmc(&entry).await?, Node(machine.bmc_info.clone()))))
+    }
+
+    async fn open_bmc(&self, entry: &BmcEntry) -> Result<Arc<dyn Bmc>, Error> {
+        if let Some((revision, bmc)) = lock(&self.0.open_bmcs).get(&entry.id)
+            && *revision == entry.revision
+        {
+            return Ok(bmc.clone());
+        }
+        let password = self.0.key.open(&entry.sealed_password).map_err(|error| {
+            BmcError::Config(format!("password of {}: {error}; set it again", entry.name))
+        })?;
+        let config = BmcConfig {
+            address: entry.address.clone(),
+            username: entry.username.clone(),
+            password,
+            privilege: entry.privilege,
+            options: entry.options.clone(),
+        };
+        let bmc = self.0.drivers.open(&entry.driver, config).await?;
+        let older = lock(&self.0.open_bmcs).insert(entry.id, (entry.revision, bmc.clone()));
+        if let Some((_, older)) = older {
+            older.close().await;
+        }
+        Ok(bmc)
+    }
+
+    async fn forget_bmc(&self, id: BmcId) {
+        let open = lock(&self.0.open_bmcs).remove(&id);
+        if let Some((_, bmc)) = open {
+            bmc.close().await;
+        }
+    }
+}
+
+impl Bmcs<'_> {
+    /// All BMCs.
+    pub async fn list(&self, actor: &Actor) -> Result<Vec<BmcEntry>, Error> {
+        actor.require_admin()?;
+        Ok(self.0.store().bmcs().await?)
+    }
+
+    /// One BMC.
+    pub async fn get(&self, actor: &Actor, id: BmcId) -> Result<BmcEntry, Error> {
+        actor.require_admin()?;
+        self.0.store().bmc(id).await?.ok_or_else(|| Error::not_found("BMC", id))
+    }
+
+    /// Makes a BMC. It need not be reachable.
+    pub async fn create(&self, actor: &Actor, spec: BmcSpec) -> Result<BmcEntry, Error> {
+        actor.require_admin()?;
+        self.check(&spec)?;
+        let entry = BmcEntry {
+            id: Id::NEW,
+            revision: 0,
+            sealed_password: self.0.0.key.seal(&spec.password.unwrap_or_default()),
+            name: spec.name,
+            address: spec.address,
+            driver: spec.driver,
+            username: spec.username,
+            privilege: spec.privilege,
+            options: spec.options,
+        };
+        let changes = json!({"address": entry.address, "driver": entry.driver});
+        let journal = self.0.draft(actor).audit("create", "bmc", &entry.name, changes).done();
+        Ok(self.0.store().insert_bmc(&entry, &journal).await?)
+    }
+
+    /// Changes a BMC; its session is closed and opened anew at the next use.
+    pub async fn update(&self, actor: &Actor, id: BmcId, spec: BmcSpec) -> Result<BmcEntry, Error> {
+        let mut entry = self.get(actor, id).await?;
+        self.check(&spec)?;
+        let changes = json!({
+            "name": [entry.name, spec.name],
+            "address": [entry.address, spec.address],
+            "driver": [entry.driver, spec.driver],
+            "username": [entry.username, spec.username],
+            "password": if spec.password.is_some() { "changed" } else { "kept" },
+        });
+        if let Some(password) = &spec.password {
+            entry.sealed_password = self.0.0.key.seal(password);
+        }
+        (entry.name, entry.address, entry.driver) = (spec.name, spec.address, spec.driver);
+        (entry.username, entry.privilege, entry.options) = (spec.username, spec.privilege, spec.options);
+        let journal = self.0.draft(actor).audit("update", "bmc", &entry.name, changes).done();
+        let entry = self.0.store().update_bmc(&entry, &journal).await?;
+        self.0.forget_bmc(id).await;
+        Ok(entry)
+    }
+
+    /// Removes a BMC that no machine uses.
+    pub async fn delete(&self, actor: &Actor, id: BmcId) -> Result<(), Error> {
+        let entry = self.get(actor, id).await?;
+        let journal = self.0.draft(actor).audit("delete", "bmc", &entry.name, Value::Null).done();
+        self.0.store().delete_bmc(id, &journal).await?;
+        self.0.forget_bmc(id).await;
+        Ok(())
+    }
+
+    /// Logs in to a BMC and reads the power of one of its nodes.
+    pub async fn test(&self, actor: &Actor, id: BmcId, node: Node) -> Result<Power, Error> {
+        let entry = self.get(actor, id).await?;
+        Ok(self.0.open_bmc(&entry).await?.power(&node).await?)
+    }
+
+    fn check(&self, spec: &BmcSpec) -> Result<(), Error> {
+        check_text("name", &spec.name, 1, 256)?;
+        check_text("address", &spec.address, 1, 256)?;
+        check_text("username", &spec.username, 0, 256)?;
+        if self.0.drivers().options(&spec.driver).is_none() {
+            let known = self.0.drivers().names().join(", ");
+            let message = format!("there is no driver {:?}; the drivers are: {known}", spec.driver);
+            return Err(Error::invalid("driver", message));
+        }
+        Ok(())
+    }
+}

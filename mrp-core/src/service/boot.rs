@@ -1,0 +1,530 @@
+//! What a client that netboots gets, and what it says back. TFTP, HTTP and DHCP all ask here.
+//!
+//! Who asks is decided by the source address: what the kernel sees behind it, the lease, a static address. A MAC in
+//! the path that contradicts it is refused, with an event for the machine whose MAC it is.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::actor::Actor;
+use crate::answer_file::AnswerFileKind;
+use crate::blob::Blob;
+use crate::boot::{
+    BootPath, BootPlan, Dialect, Linux, Transport, answer_file_options, is_loader_name, parse_path,
+};
+use crate::error::Error;
+use crate::event::{EventKind, Journal, NewEvent};
+use crate::image::{Image, ImageKind};
+use crate::mac::MacAddr;
+use crate::machine::{Machine, MachineId};
+use crate::run::{BootChoice, Observation, Run, StageKind};
+use crate::service::{Provisioner, lock};
+
+/// How long a client that is known by the MAC in its path alone is believed.
+const BELIEF: Duration = Duration::from_secs(10 * 60);
+
+/// A request for a boot file.
+#[derive(Debug, Clone)]
+pub struct BootRequest {
+    /// Who asks.
+    pub client: IpAddr,
+    /// The address that was asked.
+    pub local: IpAddr,
+    /// What for.
+    pub path: String,
+    /// How.
+    pub transport: Transport,
+}
+
+/// What a boot file is, for whoever reports its transfer.
+#[derive(Debug, Clone)]
+pub struct Transfer {
+    machine: Option<MachineId>,
+    name: String,
+    kind: Option<ImageKind>,
+    transport: Transport,
+    client: IpAddr,
+}
+
+/// A boot file.
+#[derive(Debug)]
+pub struct BootFile {
+    /// The bytes.
+    pub content: BootContent,
+    /// Hand it back with what became of the transfer.
+    pub transfer: Transfer,
+}
+
+/// The bytes of a boot file.
+#[derive(Debug)]
+pub enum BootContent {
+    /// Rendered on request.
+    Text(Bytes),
+    /// An image.
+    Blob(Blob),
+}
+
+/// How far a transfer came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferReport {
+    /// Bytes that the client has acknowledged, or that were sent.
+    pub bytes: u64,
+    /// Bytes of the file.
+    pub total: u64,
+    /// It is over; otherwise it goes on.
+    pub over: bool,
+    /// Options, rate and retransmissions, or why it was cut off, in words.
+    pub detail: String,
+}
+
+/// Netbooting clients.
+#[derive(Debug)]
+pub struct Boot<'a>(&'a Provisioner);
+
+/// Who a client is.
+struct Client {
+    machine: Machine,
+    /// The MAC that it is known by or asked with.
+    mac: Option<MacAddr>,
+}
+
+impl Provisioner {
+    /// Netbooting clients.
+    pub fn boot(&self) -> Boot<'_> {
+        Boot(self)
+    }
+
+    /// The secret part of the URLs that a machine is given. It is valid until netboot is armed anew or the machine is
+    /// given back: `<machine id in hex>-<32 hexadecimal digits>`.
+    pub(crate) fn boot_token(&self, machine: &Machine) -> String {
+        let message = format!("{}/{}", machine.id, machine.boot_epoch);
+        format!("{:x}-{}", machine.id.get(), self.0.key.sign("boot", &message))
+    }
+
+    /// The base of URLs for a machine: its network's, else the address that was asked, else that of no address.
+    pub(crate) async fn base_url(&self, machine: &Machine, local: Option<IpAddr>) -> Result<String, Error> {
+        let networks = self.store().networks().await?;
+        for interface in self.store().interfaces(machine.id).await? {
+            let network = networks.iter().find(|network| Some(network.id) == interface.network);
+            if let Some(url) = network.and_then(|network| network.server_url.as_deref()) {
+                return Ok(url.trim_end_matches('/').to_owned());
+            }
+        }
+        let port = self.settings().machine_http_port;
+        Ok(match local.or(self.settings().next_server) {
+            Some(IpAddr::V6(address)) => format!("http://[{address}]:{port}"),
+            Some(address) => format!("http://{address}:{port}"),
+            None => format!("http://localhost:{port}"),
+        })
+    }
+
+    pub(crate) async fn record_event(&self, event: NewEvent) -> Result<(), Error> {
+        self.store().record(&Journal { events: vec![event], audit: Vec::new() }).await?;
+        self.announce();
+        Ok(())
+    }
+
+    /// Gives an observation to a machine's active run, if it has one, and writes the event in any case.
+    pub(crate) async fn note_machine(
+        &self,
+        machine: &Machine,
+        seen: Observation,
+        event: Option<NewEvent>,
+    ) -> Result<(), Error> {
+        let run = self.store().active_run(machine.id).await?;
+        match (run, event) {
+            (Some(run), event) => {
+                let event = event.map(|event| NewEvent { run: Some(run.id), ..event });
+                self.observe(run.id, seen, &machine_actor(), event).await
+            }
+            (None, Some(event)) => self.record_event(event).await,
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn machine_event(&self, machine: &Machine, kind: EventKind, text: String, data: Value) -> NewEvent {
+        let (at, actor) = (self.now(), "machine".to_owned());
+        NewEvent { at, machine: Some(machine.id), run: None, kind, actor, text, data }
+    }
+}
+
+impl Boot<'_> {
+    /// What a client gets for a path. Not every file to everyone: configurations and images of its own machine,
+    /// and public boot loaders.
+    pub async fn file(&self, request: &BootRequest) -> Result<BootFile, Error> {
+        let path = parse_path(&request.path);
+        let mac = match &path {
+            BootPath::Config { mac, .. } => *mac,
+            BootPath::File(_) | BootPath::Nothing => None,
+        };
+        let client = self.identify(request.client, mac).await?;
+        let (content, name, kind) = match path {
+            BootPath::Nothing => return Err(not_found(request)),
+            BootPath::Config { dialect, .. } => {
+                let text = self.configuration(request, dialect, client.as_ref()).await?;
+                (BootContent::Text(Bytes::from(text)), request.path.clone(), None)
+            }
+            BootPath::File(name) => {
+                let image = self.image(request, &name, client.as_ref()).await?;
+                let blob = self.0.0.blobs.open(&image.digest).await?;
+                (BootContent::Blob(blob), image.name, Some(image.kind))
+            }
+        };
+        let machine = client.map(|client| client.machine.id);
+        let (transport, client) = (request.transport, request.client);
+        Ok(BootFile { content, transfer: Transfer { machine, name, kind, transport, client } })
+    }
+
+    /// How far the transfer of a boot file came. Only what is over becomes an event.
+    pub async fn transferred(&self, transfer: &Transfer, report: TransferReport) -> Result<(), Error> {
+        let (Some(id), Some(kind)) = (transfer.machine, transfer.kind) else { return Ok(()) };
+        let Some(machine) = self.0.store().machine(id).await? else { return Ok(()) };
+        let complete = report.over && report.bytes == report.total;
+        let (name, transport) = (&transfer.name, transfer.transport.as_str());
+        let TransferReport { bytes, total, over, detail } = report;
+        let seen = match kind {
+            ImageKind::BootLoader if complete => Observation::BootLoader { name: name.clone(), bytes: total },
+            ImageKind::BootLoader => return Ok(()),
+            ImageKind::Kernel | ImageKind::Initrd => {
+                let stage = if kind == ImageKind::Kernel { StageKind::Kernel } else { StageKind::Initrd };
+                Observation::Transfer { stage, bytes, total, detail: format!("{transport}, {detail}") }
+            }
+        };
+        // Firmware opens a file to learn its size and opens it again: that is no news.
+        let event = (over && bytes > 0).then(|| {
+            let data = json!({
+                "file": name, "type": kind, "client": transfer.client,
+                "protocol": transport, "bytes": bytes, "total": total, "detail": detail,
+            });
+            let how = if complete { "fetched" } else { "stopped fetching" };
+            let text = format!("{how} {name} by {transport}: {bytes} of {total} bytes, {detail}");
+            self.0.machine_event(&machine, EventKind::Boot, text, data)
+        });
+        if bytes == 0 && total > 0 {
+            return Ok(());
+        }
+        self.0.note_machine(&machine, seen, event).await
+    }
+
+    /// The answer file of a machine: by its boot token, or without one by its own address or a configured source.
+    pub async fn answer_file(
+        &self,
+        machine: MachineId,
+        token: Option<&str>,
+        client: IpAddr,
+        local: IpAddr,
+    ) -> Result<String, Error> {
+        let missing = || Error::not_found("preseed", machine);
+        let machine = self.0.store().machine(machine).await?.ok_or_else(missing)?;
+        match token {
+            Some(token) if self.is_token_of(&machine, token) => {}
+            Some(_) => {
+                return Err(self
+                    .refuse(&machine, client, "the answer file with an old or foreign token")
+                    .await);
+            }
+            None => {
+                let known =
+                    self.identify(client, None).await?.is_some_and(|known| known.machine.id == machine.id);
+                let configured = self.0.settings().preseed_sources.iter().any(|net| net.contains(&client));
+                if !known && !configured {
+                    return Err(self.refuse(&machine, client, "the answer file").await);
+                }
+            }
+        }
+        self.render_answer_file(&machine, client, local).await
+    }
+
+    /// The answer file of the machine whose boot token this is.
+    pub async fn answer_file_by_token(
+        &self,
+        token: &str,
+        client: IpAddr,
+        local: IpAddr,
+    ) -> Result<String, Error> {
+        let machine = self.by_token(token).await?;
+        self.render_answer_file(&machine, client, local).await
+    }
+
+    /// True if the token is valid; for the files beside an answer file that are always empty.
+    pub async fn check_token(&self, token: &str) -> Result<Machine, Error> {
+        self.by_token(token).await
+    }
+
+    /// A machine reports. A second report changes nothing.
+    pub async fn phone_home(
+        &self,
+        token: &str,
+        ok: bool,
+        message: Option<String>,
+        client: IpAddr,
+    ) -> Result<(), Error> {
+        let machine = self.by_token(token).await?;
+        let message =
+            message.map(|message| message.chars().filter(|c| !c.is_control()).take(1000).collect::<String>());
+        let how = if ok { "phoned home" } else { "phoned home with a failure" };
+        let said = message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
+        let data = json!({"client": client, "status": if ok { "ok" } else { "failed" }, "message": message});
+        let event = self.0.machine_event(&machine, EventKind::PhoneHome, format!("{how}{said}"), data);
+        self.0.note_machine(&machine, Observation::PhoneHome { ok, message }, Some(event)).await
+    }
+
+    async fn identify(&self, client: IpAddr, path_mac: Option<MacAddr>) -> Result<Option<Client>, Error> {
+        let seen = match self.0.0.neighbours.mac(client) {
+            Some(mac) => self.0.interfaces().owner_of(mac).await?,
+            None => None,
+        };
+        let known = match seen {
+            Some(known) => Some(known),
+            None => self.by_address(client).await?,
+        };
+        let Some(mac) = path_mac else {
+            if let Some((machine, interface)) = known {
+                return Ok(Some(Client { machine, mac: Some(interface.mac) }));
+            }
+            return self.believed(client).await;
+        };
+        let named = self.0.interfaces().owner_of(mac).await?;
+        match (known, named) {
+            (Some((machine, _)), Some((named, _))) if machine.id == named.id => {
+                Ok(Some(Client { machine: named, mac: Some(mac) }))
+            }
+            (Some(_), Some((named, _))) => Err(self.refuse(&named, client, "its boot configuration").await),
+            (Some((machine, interface)), None) => Ok(Some(Client { machine, mac: Some(interface.mac) })),
+            (None, None) => Ok(None),
+            (None, Some((named, interface))) => {
+                let networks = self.0.store().networks().await?;
+                let network = networks.iter().find(|network| Some(network.id) == interface.network);
+                if network.is_some_and(|network| !network.trust_path_mac) {
+                    return Err(self.refuse(&named, client, "its boot configuration").await);
+                }
+                lock(&self.0.0.believed).insert(client, (named.id, self.0.now()));
+                Ok(Some(Client { machine: named, mac: Some(mac) }))
+            }
+        }
+    }
+
+    async fn by_address(
+        &self,
+        client: IpAddr,
+    ) -> Result<Option<(Machine, crate::machine::Interface)>, Error> {
+        let IpAddr::V4(address) = client else { return Ok(None) };
+        if let Some(lease) = self.0.store().lease_by_address(address).await?
+            && let Some(owner) = self.0.interfaces().owner_of(lease.mac).await?
+        {
+            return Ok(Some(owner));
+        }
+        match self.0.store().interface_by_address(address).await? {
+            Some(interface) => self.0.interfaces().owner_of(interface.mac).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn believed(&self, client: IpAddr) -> Result<Option<Client>, Error> {
+        let now = self.0.now();
+        let found = {
+            let mut believed = lock(&self.0.0.believed);
+            believed.retain(|_, (_, since)| now.since(*since) < BELIEF);
+            believed.get(&client).map(|(machine, _)| *machine)
+        };
+        let Some(id) = found else { return Ok(None) };
+        Ok(self.0.store().machine(id).await?.map(|machine| Client { machine, mac: None }))
+    }
+
+    /// Refuses a client what belongs to a machine, and tells the machine's people.
+    async fn refuse(&self, machine: &Machine, client: IpAddr, what: &str) -> Error {
+        let text = format!("{client} asked for {what} and was refused: it is not this machine");
+        let data = json!({"client": client});
+        let event = self.0.machine_event(machine, EventKind::Refused, text, data);
+        match self.0.record_event(event).await {
+            Ok(()) => Error::Forbidden("this belongs to another machine".into()),
+            Err(error) => error,
+        }
+    }
+
+    async fn configuration(
+        &self,
+        request: &BootRequest,
+        dialect: Dialect,
+        client: Option<&Client>,
+    ) -> Result<String, Error> {
+        let (plan, text) = match client {
+            None => (BootPlan::Local { reason: "this machine is unknown here".into() }, None),
+            Some(client) => {
+                let plan = self.plan(request, client).await?;
+                let told = match &plan {
+                    BootPlan::Local { reason } => format!("told to boot its local disk: {reason}"),
+                    BootPlan::Linux(linux) => format!("told to boot {}", linux.kernel),
+                };
+                (plan, Some(told))
+            }
+        };
+        if let (Some(client), Some(told)) = (client, text) {
+            let data = json!({
+                "path": request.path, "client": request.client, "protocol": request.transport.as_str(),
+                "local": matches!(plan, BootPlan::Local { .. }),
+            });
+            self.0.record_event(self.0.machine_event(&client.machine, EventKind::Boot, told, data)).await?;
+        }
+        Ok(self.0.0.renderer.boot_config(dialect, &plan)?)
+    }
+
+    async fn plan(&self, request: &BootRequest, client: &Client) -> Result<BootPlan, Error> {
+        // Reads again: the choice may end the run, and the end disarms.
+        let machine = self.0.load_machine(client.machine.id).await?;
+        if !machine.netboot.is_on() {
+            return Ok(BootPlan::Local { reason: "netboot is off".into() });
+        }
+        if let Some(run) = self.0.store().active_run(machine.id).await? {
+            let limits = self.0.settings().run;
+            let decide = |run: &mut Run, now| Some(run.config_requested(&limits, now));
+            let choice = self.0.change_run(run.id, "machine", None, decide).await?;
+            if choice != Some(BootChoice::Install) {
+                return Ok(BootPlan::Local {
+                    reason: "the answer file was fetched: the installed system is next".into(),
+                });
+            }
+        }
+        let Some(kernel) = self.named(machine.kernel).await? else {
+            return Ok(BootPlan::Local { reason: "netboot is on, but no kernel is set".into() });
+        };
+        let base = self.0.base_url(&machine, Some(request.local)).await?;
+        let context = self.0.answer_context(&machine, &base).await?;
+        let own =
+            self.0.0.renderer.kernel_options(machine.kernel_options.as_deref().unwrap_or(""), &context)?;
+        let answer_file = match machine.answer_file {
+            Some(id) => self.0.store().answer_file(id).await?,
+            None => None,
+        };
+        let token = self.0.boot_token(&machine);
+        let pointer = answer_file.map(|answer_file| {
+            let url = match answer_file.kind {
+                AnswerFileKind::Autoinstall => format!("{base}/autoinstall/{token}"),
+                _ => format!("{base}/preseed/{}/{token}", machine.id),
+            };
+            answer_file_options(answer_file.kind, &url, self.0.settings().dns)
+        });
+        let arguments = match (pointer, own.is_empty()) {
+            (Some(pointer), true) => pointer,
+            (Some(pointer), false) => format!("{pointer} {own}"),
+            (None, _) => own,
+        };
+        let initrd = self.named(machine.initrd).await?;
+        let (mac, http_base) = (client.mac, format!("{base}/boot"));
+        Ok(BootPlan::Linux(Linux { machine: machine.name, kernel, initrd, mac, arguments, http_base }))
+    }
+
+    async fn named(&self, image: Option<crate::image::ImageId>) -> Result<Option<String>, Error> {
+        match image {
+            Some(id) => Ok(self.0.store().image(id).await?.map(|image| image.name)),
+            None => Ok(None),
+        }
+    }
+
+    /// The image behind a file name, if this client may have it.
+    async fn image(
+        &self,
+        request: &BootRequest,
+        name: &str,
+        client: Option<&Client>,
+    ) -> Result<Image, Error> {
+        let store = self.0.store();
+        let file_name = name.rsplit('/').next().unwrap_or(name);
+        if let Some(client) = client
+            && is_loader_name(file_name)
+            && let Some(id) = self.0.subarch_of(&client.machine).await?.and_then(|subarch| subarch.bootloader)
+            && let Some(image) = store.image(id).await?
+        {
+            return Ok(image);
+        }
+        let Some(image) = store.image_by_name(name).await? else {
+            let loader = store.boot_loader_by_file_name(file_name).await?;
+            return loader.ok_or_else(|| not_found(request));
+        };
+        let subarch = match client {
+            Some(client) => self.0.subarch_of(&client.machine).await?,
+            None => None,
+        };
+        let own = client.is_some_and(|Client { machine, .. }| {
+            let loader = subarch.and_then(|subarch| subarch.bootloader);
+            [machine.kernel, machine.initrd, loader].contains(&Some(image.id))
+        });
+        if own || (image.kind == ImageKind::BootLoader && image.public) {
+            return Ok(image);
+        }
+        if let Some(owner) = self.user_of(&image).await? {
+            return Err(self.refuse(&owner, request.client, &format!("the file {name}")).await);
+        }
+        Err(Error::Forbidden("this file belongs to another machine".into()))
+    }
+
+    /// A machine that boots this image.
+    async fn user_of(&self, image: &Image) -> Result<Option<Machine>, Error> {
+        let names = self.0.store().machines_using_image(image.id).await?;
+        match names.first() {
+            Some(name) => Ok(self.0.store().machine_by_name(name).await?),
+            None => Ok(None),
+        }
+    }
+
+    async fn render_answer_file(
+        &self,
+        machine: &Machine,
+        client: IpAddr,
+        local: IpAddr,
+    ) -> Result<String, Error> {
+        let missing = || Error::not_found("preseed", machine.id);
+        let id = machine.answer_file.ok_or_else(missing)?;
+        let file = self.0.store().answer_file(id).await?.ok_or_else(missing)?;
+        let base = self.0.base_url(machine, Some(local)).await?;
+        let context = self.0.answer_context(machine, &base).await?;
+        let template = file.content.as_deref().unwrap_or("");
+        let rendered = match self.0.0.renderer.answer_file(template, &context).await {
+            Ok(rendered) => rendered,
+            Err(error) => {
+                let message = format!("answer file {} cannot be rendered: {error}", file.name);
+                let data = json!({"answer_file": file.name, "line": error.line, "client": client});
+                let event = self.0.machine_event(machine, EventKind::AnswerFile, message.clone(), data);
+                self.0.note_machine(machine, Observation::AnswerFileBroken { message }, Some(event)).await?;
+                return Err(error.into());
+            }
+        };
+        for warning in &rendered.warnings {
+            let text = format!("answer file {}: {warning}", file.name);
+            let data = json!({"answer_file": file.name, "line": warning.line});
+            self.0.record_event(self.0.machine_event(machine, EventKind::AnswerFile, text, data)).await?;
+        }
+        let bytes = rendered.text.len() as u64;
+        let data = json!({"answer_file": file.name, "client": client, "bytes": bytes});
+        let text = format!("fetched answer file {}: {bytes} bytes", file.name);
+        let event = self.0.machine_event(machine, EventKind::AnswerFile, text, data);
+        self.0.note_machine(machine, Observation::AnswerFile { bytes }, Some(event)).await?;
+        Ok(rendered.text)
+    }
+
+    async fn by_token(&self, token: &str) -> Result<Machine, Error> {
+        let unknown = || Error::not_found("token", "");
+        let id =
+            token.split_once('-').and_then(|(id, _)| i64::from_str_radix(id, 16).ok()).ok_or_else(unknown)?;
+        let machine = self.0.store().machine(MachineId::new(id)).await?.ok_or_else(unknown)?;
+        if self.is_token_of(&machine, token) { Ok(machine) } else { Err(unknown()) }
+    }
+
+    fn is_token_of(&self, machine: &Machine, token: &str) -> bool {
+        let expected = self.0.boot_token(machine);
+        // Compares every byte, so that the time tells nothing of how many were right.
+        expected.len() == token.len()
+            && expected.bytes().zip(token.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+    }
+}
+
+fn machine_actor() -> Actor {
+    Actor { user: None, name: "machine".into(), admin: false }
+}
+
+fn not_found(request: &BootRequest) -> Error {
+    Error::not_found("file", request.path.chars().take(200).collect::<String>())
+}

@@ -1,0 +1,170 @@
+//! What DHCP servers report and ask: the contract of mr-provisioner's Kea hook, and dnsmasq's lease reports.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use serde_json::json;
+
+use crate::actor::Actor;
+use crate::error::Error;
+use crate::event::{EventKind, NewEvent};
+use crate::id::Timestamp;
+use crate::lease::{Discovered, Lease};
+use crate::mac::MacAddr;
+use crate::machine::{Addressing, Interface, Machine};
+use crate::run::Observation;
+use crate::service::Provisioner;
+
+/// A DHCP client as a DHCP server saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The client.
+    pub mac: MacAddr,
+    /// The host name it sent (option 12).
+    pub hostname: Option<String>,
+    /// Its architecture (option 93): only firmware and boot loaders send one.
+    pub client_arch: Option<u16>,
+    /// It asked for the first time (DISCOVER), not for a certain address.
+    pub discover: bool,
+}
+
+/// What DHCP is to tell a client.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DhcpAnswer {
+    /// Address reserved for it.
+    pub ipv4: Option<Ipv4Addr>,
+    /// TFTP server.
+    pub next_server: Option<String>,
+    /// Boot file; `None` where the machine is not to netboot.
+    pub boot_file: Option<String>,
+}
+
+/// A subnet of the DHCP server, with the first addresses of its pools.
+#[derive(Debug, Clone)]
+pub struct DhcpSubnet {
+    /// The DHCP server's number.
+    pub id: i64,
+    /// First address of each pool.
+    pub pools: Vec<Ipv4Addr>,
+}
+
+/// Which subnet a client belongs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubnetChoice {
+    /// The DHCP server decides.
+    Default,
+    /// This one.
+    Subnet(i64),
+    /// It should have a reserved address, and no subnet has its range.
+    None,
+}
+
+/// What DHCP servers report and ask.
+#[derive(Debug)]
+pub struct Discovery<'a>(&'a Provisioner);
+
+impl Provisioner {
+    /// What DHCP servers report and ask.
+    pub fn discovery(&self) -> Discovery<'_> {
+        Discovery(self)
+    }
+}
+
+impl Discovery<'_> {
+    /// Clients that asked for an address and belong to no machine, newest first.
+    pub async fn list(&self, _actor: &Actor) -> Result<Vec<Discovered>, Error> {
+        Ok(self.0.store().discovered().await?)
+    }
+
+    /// A client asked for an address. True if it is a machine's.
+    pub async fn seen(&self, seen: Seen) -> Result<bool, Error> {
+        let now = self.0.now();
+        let Some((machine, interface)) = self.0.interfaces().owner_of(seen.mac).await? else {
+            let Seen { mac, hostname, client_arch, .. } = seen;
+            self.0.store().put_discovered(&Discovered { mac, hostname, client_arch, last_seen: now }).await?;
+            return Ok(false);
+        };
+        let firmware = seen.client_arch.is_some();
+        let message = if seen.discover { "DISCOVER" } else { "REQUEST" };
+        let who = if firmware { "firmware" } else { "operating system" };
+        let data = json!({"mac": seen.mac, "discover": seen.discover, "arch": seen.client_arch});
+        let text = format!("{message} of {} ({who})", interface.mac);
+        let observation = Observation::Dhcp { firmware: Some(firmware), address: None };
+        self.0.note_machine(&machine, observation, event(now, &machine, text, data)).await?;
+        Ok(true)
+    }
+
+    /// A lease was given or renewed. `firmware` where it is known who asked.
+    pub async fn lease(&self, mac: MacAddr, ipv4: Ipv4Addr, firmware: Option<bool>) -> Result<(), Error> {
+        let now = self.0.now();
+        let known = self.0.store().lease(mac).await?;
+        let lease = Lease { mac, ipv4, last_seen: now };
+        self.0.store().put_lease(&lease, &crate::event::Journal::default()).await?;
+        let Some((machine, _)) = self.0.interfaces().owner_of(mac).await? else { return Ok(()) };
+        let news = known.is_none_or(|known| known.ipv4 != ipv4) || firmware.is_some();
+        let who =
+            firmware.map_or("", |firmware| if firmware { " (firmware)" } else { " (operating system)" });
+        let data = json!({"mac": mac, "ipv4": ipv4, "firmware": firmware});
+        let happened = event(now, &machine, format!("{mac} has {ipv4}{who}"), data).filter(|_| news);
+        let observation = Observation::Dhcp { firmware, address: Some(ipv4) };
+        self.0.note_machine(&machine, observation, happened).await
+    }
+
+    /// A lease that was there already: told again after a restart of the DHCP server, which is no evidence of anything.
+    pub async fn lease_repeated(&self, mac: MacAddr, ipv4: Ipv4Addr) -> Result<(), Error> {
+        let lease = Lease { mac, ipv4, last_seen: self.0.now() };
+        if self.0.store().lease(mac).await?.is_some_and(|known| known.ipv4 == ipv4) {
+            return Ok(());
+        }
+        Ok(self.0.store().put_lease(&lease, &crate::event::Journal::default()).await?)
+    }
+
+    /// A lease ended.
+    pub async fn lease_ended(&self, mac: MacAddr) -> Result<(), Error> {
+        Ok(self.0.store().delete_lease(mac).await?)
+    }
+
+    /// What DHCP is to tell a client; `None` for one that is no machine's.
+    pub async fn answer(&self, mac: MacAddr) -> Result<Option<DhcpAnswer>, Error> {
+        let Some((machine, interface)) = self.0.interfaces().owner_of(mac).await? else { return Ok(None) };
+        let mut answer = DhcpAnswer { ipv4: reserved(&interface), ..DhcpAnswer::default() };
+        if machine.netboot.is_on() {
+            let bootloader = self.0.subarch_of(&machine).await?.and_then(|subarch| subarch.bootloader);
+            let image = match bootloader {
+                Some(id) => self.0.store().image(id).await?,
+                None => None,
+            };
+            let file = image.map_or_else(|| self.0.settings().default_bootfile.clone(), |image| image.name);
+            answer.next_server = self.0.settings().next_server.map(|address| address.to_string());
+            answer.boot_file = Some(file);
+        }
+        Ok(Some(answer))
+    }
+
+    /// The subnet whose pools hold the reserved range of the client's network; `None` for an unknown client.
+    pub async fn subnet(&self, mac: MacAddr, subnets: &[DhcpSubnet]) -> Result<Option<SubnetChoice>, Error> {
+        let Some((_, interface)) = self.0.interfaces().owner_of(mac).await? else { return Ok(None) };
+        let networks = self.0.store().networks().await?;
+        let Some(network) = networks.iter().find(|network| Some(network.id) == interface.network) else {
+            return Ok(None);
+        };
+        if reserved(&interface).is_none() {
+            return Ok(Some(SubnetChoice::Default));
+        }
+        let inside = |net: Ipv4Net| subnets.iter().find(|s| s.pools.iter().any(|first| net.contains(first)));
+        let found = network.reserved_net.and_then(inside);
+        Ok(Some(found.map_or(SubnetChoice::None, |subnet| SubnetChoice::Subnet(subnet.id))))
+    }
+}
+
+fn reserved(interface: &Interface) -> Option<Ipv4Addr> {
+    match interface.addressing {
+        Addressing::Reserved(address) => Some(address),
+        Addressing::Dynamic | Addressing::Static(_) => None,
+    }
+}
+
+fn event(at: Timestamp, machine: &Machine, text: String, data: serde_json::Value) -> Option<NewEvent> {
+    let (kind, actor) = (EventKind::Dhcp, "dhcp".to_owned());
+    Some(NewEvent { at, machine: Some(machine.id), run: None, kind, actor, text, data })
+}

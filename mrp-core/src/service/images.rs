@@ -1,0 +1,210 @@
+//! Images: upload, look, change, remove.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::actor::{Actor, forbidden};
+use crate::arch::Arch;
+use crate::blob::BlobWriter;
+use crate::error::Error;
+use crate::id::Id;
+use crate::image::{Image, ImageId, ImageKind, safe_file_name};
+use crate::machine::check_text;
+use crate::secret::random_bytes;
+use crate::service::Provisioner;
+use crate::store::StoreError;
+use crate::user::User;
+
+/// An image with the names that its ids stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageView {
+    /// The image.
+    pub image: Image,
+    /// Name of its architecture.
+    pub arch: String,
+    /// Name of its owner.
+    pub owner: Option<String>,
+}
+
+/// What an uploader says of an image.
+#[derive(Debug, Clone)]
+pub struct NewImage {
+    /// Kernel, initrd or boot loader.
+    pub kind: ImageKind,
+    /// Name of its architecture.
+    pub arch: String,
+    /// For people.
+    pub description: Option<String>,
+    /// Marked as working.
+    pub known_good: bool,
+    /// Usable by everybody.
+    pub public: bool,
+}
+
+/// What is to be changed of an image; `None` leaves it.
+#[derive(Debug, Clone, Default)]
+pub struct ImageChange {
+    /// Kernel, initrd or boot loader.
+    pub kind: Option<ImageKind>,
+    /// Name of its architecture; an inner `None` is refused.
+    pub arch: Option<Option<String>>,
+    /// For people.
+    pub description: Option<Option<String>>,
+    /// Marked as working.
+    pub known_good: Option<bool>,
+    /// Usable by everybody.
+    pub public: Option<bool>,
+}
+
+/// An upload under way. Dropped before [`Upload::finish`], it leaves neither row nor file.
+#[derive(Debug)]
+pub struct Upload {
+    service: Provisioner,
+    actor: Actor,
+    writer: Box<dyn BlobWriter>,
+}
+
+/// Images.
+#[derive(Debug)]
+pub struct Images<'a>(&'a Provisioner);
+
+impl Provisioner {
+    /// Images.
+    pub fn images(&self) -> Images<'_> {
+        Images(self)
+    }
+}
+
+impl Images<'_> {
+    /// Images sorted by id: one's own, or also those that one may use.
+    pub async fn list(&self, actor: &Actor, all: bool) -> Result<Vec<ImageView>, Error> {
+        let wanted = |image: &Image| {
+            let own = image.owner.is_some() && image.owner == actor.user;
+            own || (all && actor.may_use(image.owner, image.public))
+        };
+        let images = self.0.store().images().await?.into_iter().filter(wanted).collect();
+        self.views(images).await
+    }
+
+    /// One image that one may use.
+    pub async fn get(&self, actor: &Actor, id: ImageId) -> Result<ImageView, Error> {
+        let image = self.load(id).await?;
+        if actor.may_use(image.owner, image.public) { self.view(image).await } else { Err(forbidden()) }
+    }
+
+    /// Checks what is said of an image before its bytes are taken.
+    pub async fn check(&self, actor: &Actor, new: &NewImage) -> Result<Arch, Error> {
+        check_text("description", new.description.as_deref().unwrap_or(""), 0, 1024)?;
+        self.0.archs().by_name(actor, &new.arch).await
+    }
+
+    /// Starts an upload.
+    pub async fn upload(&self, actor: &Actor) -> Result<Upload, Error> {
+        let writer = self.0.0.blobs.create().await?;
+        Ok(Upload { service: self.0.clone(), actor: actor.clone(), writer })
+    }
+
+    /// Changes an image: its owner or an admin.
+    pub async fn update(&self, actor: &Actor, id: ImageId, change: ImageChange) -> Result<ImageView, Error> {
+        let mut image = self.load(id).await?;
+        if !actor.owns(image.owner) {
+            return Err(forbidden());
+        }
+        if let Some(arch) = change.arch {
+            image.arch = self.0.archs().by_name(actor, arch.as_deref().unwrap_or("")).await?.id;
+        }
+        if let Some(description) = change.description {
+            check_text("description", description.as_deref().unwrap_or(""), 0, 1024)?;
+            image.description = description;
+        }
+        image.kind = change.kind.unwrap_or(image.kind);
+        image.known_good = change.known_good.unwrap_or(image.known_good);
+        image.public = change.public.unwrap_or(image.public);
+        let changes = json!({
+            "type": image.kind,
+            "description": image.description,
+            "known_good": image.known_good,
+            "public": image.public,
+        });
+        let journal = self.0.draft(actor).audit("update", "image", &image.name, changes).done();
+        let image = self.0.store().update_image(&image, &journal).await?;
+        self.view(image).await
+    }
+
+    /// Removes an image that no machine and no subarchitecture uses, and its content with the last image that has it.
+    pub async fn delete(&self, actor: &Actor, id: ImageId) -> Result<(), Error> {
+        let image = self.load(id).await?;
+        if !actor.owns(image.owner) {
+            return Err(forbidden());
+        }
+        let journal = self.0.draft(actor).audit("delete", "image", &image.name, Value::Null).done();
+        match self.0.store().delete_image(id, &journal).await {
+            Err(StoreError::InUse { what }) => {
+                let machines = self.0.store().machines_using_image(id).await?;
+                let by = if machines.is_empty() { what } else { format!("machines {}", machines.join(", ")) };
+                return Err(Error::Conflict(format!("image {} is still in use by {by}", image.name)));
+            }
+            other => other?,
+        }
+        if self.0.store().images_with_digest(&image.digest).await? == 0 {
+            self.0.0.blobs.remove(&image.digest).await?;
+        }
+        Ok(())
+    }
+
+    async fn load(&self, id: ImageId) -> Result<Image, Error> {
+        self.0.store().image(id).await?.ok_or_else(|| Error::not_found("image", id))
+    }
+
+    async fn view(&self, image: Image) -> Result<ImageView, Error> {
+        let mut views = self.views(vec![image]).await?;
+        Ok(views.remove(0))
+    }
+
+    async fn views(&self, images: Vec<Image>) -> Result<Vec<ImageView>, Error> {
+        let (archs, users) = (self.0.store().archs().await?, self.0.store().users().await?);
+        let arch =
+            |image: &Image| archs.iter().find(|arch| arch.id == image.arch).map(|arch| arch.name.clone());
+        let owner = |image: &Image| {
+            let found = users.iter().find(|user: &&User| Some(user.id) == image.owner);
+            found.map(|user| user.name.clone())
+        };
+        let view =
+            |image: Image| ImageView { arch: arch(&image).unwrap_or_default(), owner: owner(&image), image };
+        Ok(images.into_iter().map(view).collect())
+    }
+}
+
+impl Upload {
+    /// Appends bytes.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
+        Ok(self.writer.write(bytes).await?)
+    }
+
+    /// Stores the image under `<owner>/<file name>.<8 hexadecimal digits>`.
+    pub async fn finish(self, new: NewImage, file_name: &str) -> Result<ImageView, Error> {
+        let Upload { service, actor, writer } = self;
+        let arch = service.images().check(&actor, &new).await?;
+        let (digest, size) = writer.finish().await?;
+        let file_name = safe_file_name(file_name);
+        let image = Image {
+            id: Id::NEW,
+            revision: 0,
+            name: format!("{}/{file_name}.{}", actor.name, hex::encode(random_bytes::<4>())),
+            file_name,
+            kind: new.kind,
+            arch: arch.id,
+            owner: actor.user,
+            description: new.description,
+            known_good: new.known_good,
+            public: new.public,
+            digest,
+            size,
+            uploaded: service.now(),
+        };
+        let changes = json!({"type": image.kind, "size": size, "sha256": image.digest});
+        let journal = service.draft(&actor).audit("create", "image", &image.name, changes).done();
+        let image = service.store().insert_image(&image, &journal).await?;
+        service.images().view(image).await
+    }
+}

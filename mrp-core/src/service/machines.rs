@@ -1,0 +1,373 @@
+//! Machines: looking, making, changing their provisioning settings.
+
+use serde_json::{Map, Value, json};
+
+use crate::actor::{Actor, forbidden};
+use crate::answer_file::AnswerFileId;
+use crate::arch::{Arch, ArchId, Subarch};
+use crate::bmc_entry::BmcId;
+use crate::error::Error;
+use crate::event::EventKind;
+use crate::image::{Image, ImageId, ImageKind};
+use crate::machine::{Machine, MachineId, MachineState, Netboot};
+use crate::query::{Facts, Query};
+use crate::run::Observation;
+use crate::service::Provisioner;
+use crate::store::MachineFilter;
+
+/// A machine with the names that its ids stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineView {
+    /// The machine.
+    pub machine: Machine,
+    /// Name of its architecture.
+    pub arch: String,
+    /// Name of its subarchitecture.
+    pub subarch: Option<String>,
+}
+
+/// What is to be changed of a machine's provisioning settings; `None` leaves it, an inner `None` clears it.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Kernel; cannot be cleared.
+    pub kernel: Option<Option<ImageId>>,
+    /// Initrd.
+    pub initrd: Option<Option<ImageId>>,
+    /// Kernel options.
+    pub kernel_options: Option<String>,
+    /// Answer file.
+    pub answer_file: Option<Option<AnswerFileId>>,
+    /// Name of a subarchitecture of the machine's architecture; cannot be cleared.
+    pub subarch: Option<Option<String>>,
+    /// Netboot, by hand.
+    pub netboot: Option<bool>,
+}
+
+/// What an admin says a machine is; `None` leaves it, an inner `None` clears it.
+#[derive(Debug, Clone, Default)]
+pub struct Definition {
+    /// Name.
+    pub name: Option<String>,
+    /// Architecture; clears a subarchitecture of another one.
+    pub arch: Option<ArchId>,
+    /// BMC.
+    pub bmc: Option<Option<BmcId>>,
+    /// Address behind the BMC.
+    pub bmc_info: Option<String>,
+}
+
+/// Machines.
+#[derive(Debug)]
+pub struct Machines<'a>(&'a Provisioner);
+
+impl Provisioner {
+    /// Machines.
+    pub fn machines(&self) -> Machines<'_> {
+        Machines(self)
+    }
+
+    /// A machine, for whoever may look at it.
+    pub(crate) async fn load_machine(&self, id: MachineId) -> Result<Machine, Error> {
+        self.store().machine(id).await?.ok_or_else(|| Error::not_found("machine", id))
+    }
+
+    /// A machine, for whoever may change it: its holders and admins.
+    pub(crate) async fn held_machine(&self, actor: &Actor, id: MachineId) -> Result<Machine, Error> {
+        let machine = self.load_machine(id).await?;
+        if actor.admin || self.holds(actor, id).await? { Ok(machine) } else { Err(forbidden()) }
+    }
+
+    pub(crate) async fn holds(&self, actor: &Actor, id: MachineId) -> Result<bool, Error> {
+        let Some(user) = actor.user else { return Ok(false) };
+        Ok(self.store().assignments(id).await?.iter().any(|assignment| assignment.user == user))
+    }
+
+    /// The machine's subarchitecture, if it has one.
+    pub(crate) async fn subarch_of(&self, machine: &Machine) -> Result<Option<Subarch>, Error> {
+        let Some(id) = machine.subarch else { return Ok(None) };
+        Ok(self.store().subarchs().await?.into_iter().find(|subarch| subarch.id == id))
+    }
+}
+
+impl Machines<'_> {
+    /// Machines, sorted by id: the actor's own or all, narrowed by a query.
+    pub async fn list(
+        &self,
+        actor: &Actor,
+        all: bool,
+        query: Option<&str>,
+    ) -> Result<Vec<MachineView>, Error> {
+        let query = Query::parse(query.unwrap_or(""))?;
+        let held_by = match (all, actor.user) {
+            (true, _) => None,
+            (false, Some(user)) => Some(user),
+            (false, None) => return Ok(Vec::new()),
+        };
+        let machines = self.0.store().machines(&MachineFilter { held_by }).await?;
+        let matching = self.narrow(machines, &query).await?;
+        self.views(matching).await
+    }
+
+    /// One machine.
+    pub async fn get(&self, _actor: &Actor, id: MachineId) -> Result<MachineView, Error> {
+        let machine = self.0.load_machine(id).await?;
+        self.view(machine).await
+    }
+
+    /// One machine by name.
+    pub async fn by_name(&self, _actor: &Actor, name: &str) -> Result<Machine, Error> {
+        self.0.store().machine_by_name(name).await?.ok_or_else(|| Error::not_found("machine", name))
+    }
+
+    /// Makes a machine; admins only.
+    pub async fn create(
+        &self,
+        actor: &Actor,
+        machine: Machine,
+        subarch: Option<&str>,
+    ) -> Result<MachineView, Error> {
+        actor.require_admin()?;
+        let mut machine = machine;
+        machine.validate()?;
+        self.check_references(&machine).await?;
+        if let Some(name) = subarch {
+            machine.subarch = Some(self.subarch_named(machine.arch, name).await?.id);
+        }
+        let changes = json!({"arch": machine.arch, "bmc": machine.bmc});
+        let draft = self.0.draft(actor).audit("create", "machine", &machine.name, changes);
+        let machine = self.0.store().insert_machine(&machine, &draft.done()).await?;
+        self.view(machine).await
+    }
+
+    /// Changes what a machine is; admins only.
+    pub async fn define(&self, actor: &Actor, id: MachineId, new: Definition) -> Result<MachineView, Error> {
+        let mut machine = self.0.load_machine(id).await?;
+        actor.require_admin()?;
+        let old = machine.clone();
+        if let Some(name) = new.name {
+            machine.name = name;
+        }
+        if let Some(arch) = new.arch
+            && arch != machine.arch
+        {
+            (machine.arch, machine.subarch) = (arch, None);
+        }
+        machine.bmc = new.bmc.unwrap_or(machine.bmc);
+        machine.bmc_info = new.bmc_info.unwrap_or(machine.bmc_info);
+        machine.validate()?;
+        self.check_references(&machine).await?;
+        let changes = json!({
+            "name": [old.name, machine.name],
+            "arch": [old.arch, machine.arch],
+            "bmc": [old.bmc, machine.bmc],
+            "bmc_info": [old.bmc_info, machine.bmc_info],
+        });
+        let journal = self.0.draft(actor).audit("update", "machine", &machine.name, changes).done();
+        let machine = self.0.store().update_machine(&machine, &journal).await?;
+        self.0.sync_dhcp();
+        self.view(machine).await
+    }
+
+    /// Changes a machine's provisioning settings; holders and admins. A refused change changes nothing.
+    pub async fn set(&self, actor: &Actor, id: MachineId, new: Settings) -> Result<MachineView, Error> {
+        let mut machine = self.0.held_machine(actor, id).await?;
+        let mut changes = Map::new();
+        if let Some(kernel) = new.kernel {
+            let image = self.usable_image(actor, kernel, ImageKind::Kernel).await?;
+            let image = image.ok_or_else(|| Error::Refused("no such kernel".into()))?;
+            changes.insert("kernel".into(), json!(image.name));
+            machine.kernel = Some(image.id);
+        }
+        if let Some(initrd) = new.initrd {
+            let image = self.usable_image(actor, initrd, ImageKind::Initrd).await?;
+            changes.insert("initrd".into(), json!(image.as_ref().map(|image| &image.name)));
+            machine.initrd = image.map(|image| image.id);
+        }
+        if let Some(answer_file) = new.answer_file {
+            machine.answer_file = self.usable_answer_file(actor, answer_file).await?;
+            changes.insert("answer_file".into(), json!(machine.answer_file));
+        }
+        if let Some(name) = new.subarch {
+            machine.subarch = Some(self.subarch_named(machine.arch, name.as_deref().unwrap_or("")).await?.id);
+            changes.insert("subarch".into(), json!(name));
+        }
+        if let Some(options) = new.kernel_options {
+            changes.insert("kernel_options".into(), json!([machine.kernel_options, options]));
+            machine.kernel_options = Some(options);
+        }
+        let mut draft = self.0.draft(actor);
+        match new.netboot {
+            Some(true) if !machine.netboot.is_on() => {
+                machine.netboot = Netboot::ByHand;
+                machine.boot_epoch += 1;
+                draft = draft.event(
+                    Some(id),
+                    None,
+                    EventKind::Netboot,
+                    "netboot switched on by hand",
+                    Value::Null,
+                );
+            }
+            Some(false) if machine.netboot.is_on() => {
+                machine.netboot = Netboot::Off;
+                draft = draft.event(
+                    Some(id),
+                    None,
+                    EventKind::Netboot,
+                    "netboot switched off by hand",
+                    Value::Null,
+                );
+            }
+            _ => {}
+        }
+        machine.validate()?;
+        if machine.netboot.is_on() && self.0.subarch_of(&machine).await?.and_then(|s| s.bootloader).is_none()
+        {
+            return Err(Error::Refused("Enabled netboot requires a subarch with a valid bootloader".into()));
+        }
+        if let Some(netboot) = new.netboot {
+            changes.insert("netboot".into(), json!(netboot));
+        }
+        if changes.is_empty() {
+            return self.view(machine).await;
+        }
+        let draft = draft.audit("update", "machine", &machine.name, Value::Object(changes));
+        let machine = self.0.store().update_machine(&machine, &draft.done()).await?;
+        self.0.announce();
+        self.view(machine).await
+    }
+
+    /// Says how a machine stands; holders and admins. Ends its run, if one is under way.
+    pub async fn set_state(&self, actor: &Actor, id: MachineId, state: MachineState) -> Result<(), Error> {
+        let machine = self.0.held_machine(actor, id).await?;
+        let ends_run = matches!(state, MachineState::Ready | MachineState::Error);
+        if ends_run && let Some(run) = self.0.store().active_run(id).await? {
+            let seen = Observation::StateSet { ok: state == MachineState::Ready, by: actor.name.clone() };
+            self.0.observe(run.id, seen, actor, None).await?;
+        }
+        let mut machine = if ends_run { self.0.load_machine(id).await? } else { machine };
+        if machine.state != state {
+            let text = format!("state set from {} to {state}", machine.state);
+            machine.state = state;
+            let data = json!({"state": state});
+            let journal = self.0.draft(actor).event(Some(id), None, EventKind::State, text, data).done();
+            self.0.store().update_machine(&machine, &journal).await?;
+            self.0.announce();
+        }
+        Ok(())
+    }
+
+    /// Removes a machine that no run is at; admins only.
+    pub async fn delete(&self, actor: &Actor, id: MachineId) -> Result<(), Error> {
+        let machine = self.0.load_machine(id).await?;
+        actor.require_admin()?;
+        let journal = self.0.draft(actor).audit("delete", "machine", &machine.name, Value::Null).done();
+        self.0.store().delete_machine(&machine, &journal).await?;
+        self.0.sync_dhcp();
+        Ok(())
+    }
+
+    /// Machines of a list that a query matches.
+    pub(crate) async fn narrow(&self, machines: Vec<Machine>, query: &Query) -> Result<Vec<Machine>, Error> {
+        if query.is_empty() {
+            return Ok(machines);
+        }
+        let store = self.0.store();
+        let (archs, subarchs, bmcs) = (store.archs().await?, store.subarchs().await?, store.bmcs().await?);
+        let (interfaces, assignments) = (store.all_interfaces().await?, store.all_assignments().await?);
+        let mut matching = Vec::new();
+        for machine in machines {
+            let arch = archs.iter().find(|arch| arch.id == machine.arch);
+            let subarch = subarchs.iter().find(|subarch| Some(subarch.id) == machine.subarch);
+            let bmc = bmcs.iter().find(|bmc| Some(bmc.id) == machine.bmc);
+            let facts = Facts {
+                name: &machine.name,
+                arch: arch.map_or("", |arch| &arch.name),
+                subarch: subarch.map_or("", |subarch| &subarch.name),
+                bmc_type: bmc.map_or("", |bmc| &bmc.driver),
+                state: machine.state.as_str(),
+                interface_count: interfaces.iter().filter(|i| i.machine == machine.id).count(),
+                assignee_count: assignments.iter().filter(|a| a.machine == machine.id).count(),
+            };
+            if query.matches(&facts)? {
+                matching.push(machine);
+            }
+        }
+        Ok(matching)
+    }
+
+    pub(crate) async fn view(&self, machine: Machine) -> Result<MachineView, Error> {
+        let mut views = self.views(vec![machine]).await?;
+        Ok(views.remove(0))
+    }
+
+    async fn views(&self, machines: Vec<Machine>) -> Result<Vec<MachineView>, Error> {
+        let (archs, subarchs) = (self.0.store().archs().await?, self.0.store().subarchs().await?);
+        let arch_name = |id| archs.iter().find(|arch: &&Arch| arch.id == id).map_or("", |arch| &arch.name);
+        let subarch_name = |id| subarchs.iter().find(|s: &&Subarch| s.id == id).map(|s| s.name.clone());
+        let view = |machine: Machine| MachineView {
+            arch: arch_name(machine.arch).to_owned(),
+            subarch: machine.subarch.and_then(subarch_name),
+            machine,
+        };
+        Ok(machines.into_iter().map(view).collect())
+    }
+
+    async fn check_references(&self, machine: &Machine) -> Result<(), Error> {
+        if !self.0.store().archs().await?.iter().any(|arch| arch.id == machine.arch) {
+            return Err(Error::Refused("no such architecture".into()));
+        }
+        match machine.bmc {
+            Some(bmc) if self.0.store().bmc(bmc).await?.is_none() => Err(Error::not_found("BMC", bmc)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn subarch_named(&self, arch: ArchId, name: &str) -> Result<Subarch, Error> {
+        let subarchs = self.0.store().subarchs().await?;
+        if let Some(found) = subarchs.into_iter().find(|s| s.arch == arch && s.name == name) {
+            return Ok(found);
+        }
+        let archs = self.0.store().archs().await?;
+        let arch = archs.iter().find(|a| a.id == arch).map_or("", |arch| &arch.name);
+        Err(Error::Refused(format!("no such subarch for architecture {arch}")))
+    }
+
+    async fn usable_image(
+        &self,
+        actor: &Actor,
+        id: Option<ImageId>,
+        kind: ImageKind,
+    ) -> Result<Option<Image>, Error> {
+        let Some(id) = id else { return Ok(None) };
+        let (noun, article) = match kind {
+            ImageKind::Kernel => ("kernel", "a"),
+            ImageKind::Initrd => ("initrd", "an"),
+            ImageKind::BootLoader => ("bootloader", "a"),
+        };
+        let image =
+            self.0.store().image(id).await?.ok_or_else(|| Error::Refused(format!("no such {noun}")))?;
+        if !actor.may_use(image.owner, image.public) {
+            return Err(Error::Forbidden(format!("not allowed to use {noun}")));
+        }
+        if image.kind != kind {
+            return Err(Error::Refused(format!("{noun} is not {article} {noun}")));
+        }
+        Ok(Some(image))
+    }
+
+    async fn usable_answer_file(
+        &self,
+        actor: &Actor,
+        id: Option<AnswerFileId>,
+    ) -> Result<Option<AnswerFileId>, Error> {
+        let Some(id) = id else { return Ok(None) };
+        let found = self.0.store().answer_file(id).await?;
+        let found = found.ok_or_else(|| Error::Refused("no such preseed".into()))?;
+        if actor.may_use(found.owner, found.public) {
+            Ok(Some(id))
+        } else {
+            Err(Error::Forbidden("not allowed to use preseed".into()))
+        }
+    }
+}

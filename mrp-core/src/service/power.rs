@@ -1,0 +1,286 @@
+//! Power and boot device, through the BMC in front of a machine.
+//!
+//! A sequence of BMC commands is exclusive to a machine and goes on when its caller goes away.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::actor::Actor;
+use crate::bmc::{Bmc, BmcError, BootDevice, BootOverride, Node, Power, PowerAction};
+use crate::error::Error;
+use crate::event::EventKind;
+use crate::machine::{Machine, MachineId};
+use crate::run::Observation;
+use crate::service::{Provisioner, lock};
+
+/// What people do to a machine's power. The first seven words are mr-provisioner's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PowerRequest {
+    /// On.
+    On,
+    /// Off, hard.
+    Off,
+    /// Reset; on if off.
+    Reboot,
+    /// Boot the network next, then reset or on.
+    PxeReboot,
+    /// Boot the disk next, then reset or on.
+    DiskReboot,
+    /// Enter the firmware's set-up next, then reset or on.
+    BiosReboot,
+    /// Off, a pause, on.
+    Cycle,
+    /// Ask the operating system to shut down.
+    Soft,
+}
+
+impl PowerRequest {
+    /// All requests by their names in the API.
+    pub const ALL: [(&'static str, PowerRequest); 8] = [
+        ("on", PowerRequest::On),
+        ("off", PowerRequest::Off),
+        ("reboot", PowerRequest::Reboot),
+        ("pxe_reboot", PowerRequest::PxeReboot),
+        ("disk_reboot", PowerRequest::DiskReboot),
+        ("bios_reboot", PowerRequest::BiosReboot),
+        ("cycle", PowerRequest::Cycle),
+        ("soft", PowerRequest::Soft),
+    ];
+
+    /// By its name in the API.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, request)| *request)
+    }
+
+    /// The name in the API.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, request)| *request == self).map_or("", |(name, _)| name)
+    }
+
+    fn device(self) -> Option<BootDevice> {
+        match self {
+            PowerRequest::PxeReboot => Some(BootDevice::Pxe),
+            PowerRequest::DiskReboot => Some(BootDevice::Disk),
+            PowerRequest::BiosReboot => Some(BootDevice::Bios),
+            _ => None,
+        }
+    }
+}
+
+/// The power state as far as it could be learned.
+#[derive(Debug)]
+pub enum PowerStatus {
+    /// The BMC's answer.
+    Known(Power),
+    /// The machine has no BMC.
+    NoBmc,
+    /// The BMC did not tell.
+    Failed(Error),
+}
+
+/// Who is at a machine's BMC; gone when dropped.
+#[derive(Debug)]
+pub(crate) struct BusyGuard {
+    service: Provisioner,
+    machine: MachineId,
+}
+
+impl Drop for BusyGuard {
+    fn drop(&mut self) {
+        lock(&self.service.0.busy).remove(&self.machine);
+    }
+}
+
+/// The power of one machine.
+#[derive(Debug)]
+pub struct PowerControl<'a> {
+    service: &'a Provisioner,
+    actor: &'a Actor,
+    machine: MachineId,
+}
+
+impl Provisioner {
+    /// The power of one machine.
+    pub fn power<'a>(&'a self, actor: &'a Actor, machine: MachineId) -> PowerControl<'a> {
+        PowerControl { service: self, actor, machine }
+    }
+
+    /// Claims a machine's BMC for a sequence of commands; told who is at it if somebody is.
+    pub(crate) fn claim_bmc(&self, machine: &Machine, who: &str, what: &str) -> Result<BusyGuard, Error> {
+        let mut busy = lock(&self.0.busy);
+        if let Some(holder) = busy.get(&machine.id) {
+            return Err(Error::Conflict(format!(
+                "machine {} is busy: {holder}; try again in a moment",
+                machine.name
+            )));
+        }
+        busy.insert(machine.id, format!("{who} is at {what}"));
+        Ok(BusyGuard { service: self.clone(), machine: machine.id })
+    }
+
+    /// Sets the boot device and reads it back. What the BMC does not take, or does not report back, is no error but a
+    /// warning in the event.
+    pub(crate) async fn set_boot(
+        &self,
+        machine: &Machine,
+        actor: &str,
+        bmc: &dyn Bmc,
+        node: &Node,
+        device: BootDevice,
+    ) -> Result<(), Error> {
+        let efi = self.subarch_of(machine).await?.is_some_and(|subarch| subarch.efi_boot);
+        let wanted = BootOverride { device, efi, persistent: false };
+        let warning = set_and_verify(bmc, node, wanted).await?;
+        let mode = if efi { " (EFI)" } else { "" };
+        let text = match &warning {
+            None => format!("boot device set to {device}{mode}"),
+            Some(warning) => format!("boot device set to {device}{mode}; warning: {warning}"),
+        };
+        let data = json!({"device": device, "efi": efi, "warning": warning});
+        let draft = self.draft_by(actor).event(Some(machine.id), None, EventKind::BootDevice, text, data);
+        self.store().record(&draft.done()).await?;
+        self.announce();
+        Ok(())
+    }
+
+    /// Writes down a power command or its failure.
+    pub(crate) async fn note_power(
+        &self,
+        machine: MachineId,
+        actor: &str,
+        what: &str,
+        outcome: &Result<Power, Error>,
+    ) -> Result<(), Error> {
+        let (text, data) = match outcome {
+            Ok(power) => (format!("power {what}: now {power}"), json!({"power": what, "state": power})),
+            Err(error) => {
+                (format!("power {what} failed: {error}"), json!({"power": what, "error": error.to_string()}))
+            }
+        };
+        let draft = self.draft_by(actor).event(Some(machine), None, EventKind::Power, text, data);
+        self.store().record(&draft.done()).await?;
+        self.announce();
+        Ok(())
+    }
+}
+
+impl PowerControl<'_> {
+    /// Reads the power state; everybody may. A BMC that fails is an answer, not an error.
+    pub async fn status(&self) -> Result<PowerStatus, Error> {
+        let machine = self.service.load_machine(self.machine).await?;
+        let (bmc, node) = match self.service.bmc_of(&machine).await {
+            Ok(None) => return Ok(PowerStatus::NoBmc),
+            Ok(Some(bmc)) => bmc,
+            Err(error) => return Ok(PowerStatus::Failed(error)),
+        };
+        Ok(match bmc.power(&node).await {
+            Ok(power) => PowerStatus::Known(power),
+            Err(error) => PowerStatus::Failed(error.into()),
+        })
+    }
+
+    /// Changes the power and answers the new state; holders and admins. `Off` ends a run that is under way.
+    pub async fn set(&self, request: PowerRequest) -> Result<Power, Error> {
+        let machine = self.service.held_machine(self.actor, self.machine).await?;
+        let Some((bmc, node)) = self.service.bmc_of(&machine).await? else {
+            return Err(Error::Refused("power state changes require a BMC".into()));
+        };
+        let guard =
+            self.service.claim_bmc(&machine, &self.actor.name, &format!("power {}", request.name()))?;
+        let (service, actor) = (self.service.clone(), self.actor.clone());
+        let sequence = async move {
+            let _guard = guard;
+            let outcome = service.change_power(&machine, &actor, &*bmc, &node, request).await;
+            service.note_power(machine.id, &actor.name, request.name(), &outcome).await?;
+            let power = outcome?;
+            if request == PowerRequest::Off
+                && let Some(run) = service.store().active_run(machine.id).await?
+            {
+                let seen = Observation::SwitchedOff { by: actor.name.clone() };
+                service.observe(run.id, seen, &actor, None).await?;
+            }
+            Ok(power)
+        };
+        self.service.run_to_end(sequence).await
+    }
+
+    /// Switches on.
+    pub async fn on(&self) -> Result<Power, Error> {
+        self.set(PowerRequest::On).await
+    }
+
+    /// Switches off.
+    pub async fn off(&self) -> Result<Power, Error> {
+        self.set(PowerRequest::Off).await
+    }
+
+    /// Boots the network next: reset, or on.
+    pub async fn pxe_reboot(&self) -> Result<Power, Error> {
+        self.set(PowerRequest::PxeReboot).await
+    }
+}
+
+impl Provisioner {
+    async fn change_power(
+        &self,
+        machine: &Machine,
+        actor: &Actor,
+        bmc: &dyn Bmc,
+        node: &Node,
+        request: PowerRequest,
+    ) -> Result<Power, Error> {
+        if let Some(device) = request.device() {
+            self.set_boot(machine, &actor.name, bmc, node, device).await?;
+        }
+        let action = match request {
+            PowerRequest::On => PowerAction::On,
+            PowerRequest::Off => PowerAction::Off,
+            PowerRequest::Cycle => PowerAction::Cycle,
+            PowerRequest::Soft => PowerAction::Soft,
+            _ => PowerAction::Reset,
+        };
+        bmc.set_power(node, action).await?;
+        Ok(bmc.power(node).await?)
+    }
+}
+
+/// Sets, reads back, and repeats once. `Some` is the warning.
+async fn set_and_verify(
+    bmc: &dyn Bmc,
+    node: &Node,
+    wanted: BootOverride,
+) -> Result<Option<String>, BmcError> {
+    let capabilities = bmc.capabilities();
+    if !capabilities.set_boot {
+        return Ok(Some(format!(
+            "this BMC cannot set it; the firmware's own order has to begin with {}",
+            wanted.device
+        )));
+    }
+    let mut found = None;
+    for attempt in 0..2 {
+        if attempt > 0 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        bmc.set_boot(node, Some(wanted)).await?;
+        if !capabilities.read_boot {
+            return Ok(None);
+        }
+        found = match bmc.boot(node).await {
+            Ok(found) => found,
+            Err(error @ (BmcError::Unauthorized { .. } | BmcError::Unreachable { .. })) => return Err(error),
+            Err(error) => return Ok(Some(format!("it could not be read back: {error}"))),
+        };
+        if found.is_some_and(|found| found.device == wanted.device && found.efi == wanted.efi) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(match found {
+        None => "the BMC accepted it, but reports no boot device in force".into(),
+        Some(found) => {
+            let mode = if found.efi { "EFI" } else { "legacy" };
+            format!("the BMC accepted it, but reports {} in {mode} mode", found.device)
+        }
+    }))
+}

@@ -1,0 +1,310 @@
+//! Provision runs: starting, observing, ending, and going on after a restart.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::actor::Actor;
+use crate::bmc::{BootDevice, PowerAction};
+use crate::error::Error;
+use crate::event::{EventKind, NewEvent};
+use crate::machine::{Machine, MachineId, MachineState, Netboot};
+use crate::run::{Observation, Run, RunFile, RunId, RunPlan, RunStatus, StageKind};
+use crate::service::{Draft, Provisioner};
+use crate::store::{RunFilter, StoreError};
+
+/// How a run is to be started.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StartRun {
+    /// A person installs at the console: nothing is expected after the kernel.
+    pub manual: bool,
+    /// Refuse a machine without a BMC, and answer when the power command is through, as mr-provisioner did.
+    pub by_bmc: bool,
+}
+
+/// How often a write is decided again when somebody else wrote first.
+const DECISIONS: usize = 16;
+
+/// Provision runs.
+#[derive(Debug)]
+pub struct Runs<'a>(&'a Provisioner);
+
+impl Provisioner {
+    /// Provision runs.
+    pub fn runs(&self) -> Runs<'_> {
+        Runs(self)
+    }
+}
+
+impl Runs<'_> {
+    /// Starts to provision a machine; holders and admins. Arms netboot, then powers the machine in the background.
+    pub async fn start(&self, actor: &Actor, id: MachineId, start: StartRun) -> Result<Run, Error> {
+        let machine = self.0.held_machine(actor, id).await?;
+        let plan = self.plan(&machine, start).await?;
+        if let Some(run) = self.0.store().active_run(id).await? {
+            return Err(busy(&machine, &run));
+        }
+        let (service, actor) = (self.0.clone(), actor.clone());
+        self.0.run_to_end(async move { service.begin(&actor, machine, plan, start).await }).await
+    }
+
+    /// Runs, newest first.
+    pub async fn list(&self, _actor: &Actor, filter: RunFilter) -> Result<Vec<Run>, Error> {
+        Ok(self.0.store().runs(&filter).await?)
+    }
+
+    /// One run.
+    pub async fn get(&self, _actor: &Actor, id: RunId) -> Result<Run, Error> {
+        self.0.store().run(id).await?.ok_or_else(|| Error::not_found("run", id))
+    }
+
+    /// Cancels a run: holders of its machine and admins. Netboot is disarmed; the power stays as it is.
+    pub async fn cancel(&self, actor: &Actor, id: RunId) -> Result<Run, Error> {
+        let run = self.get(actor, id).await?;
+        self.0.held_machine(actor, run.machine).await?;
+        if !run.is_active() {
+            return Err(Error::Conflict(format!("run {id} has ended: {}", run.verdict.unwrap_or_default())));
+        }
+        let how = format!("cancelled by {}", actor.name);
+        self.0.observe(id, Observation::Cancelled { how }, actor, None).await?;
+        self.get(actor, id).await
+    }
+
+    /// Ends the runs whose deadline has passed. The background work does so every second; tests with a clock of their
+    /// own call it.
+    pub async fn check_deadlines(&self) -> Result<(), Error> {
+        let now = self.0.now();
+        for run in self.0.store().runs(&RunFilter { active: true, ..RunFilter::default() }).await? {
+            if run.deadline.is_some_and(|deadline| deadline.at <= now) {
+                let check = |run: &mut Run, now| run.check_deadline(now).then_some(());
+                self.0.change_run(run.id, "mrp", None, check).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn plan(&self, machine: &Machine, start: StartRun) -> Result<RunPlan, Error> {
+        let refused = |what: &str| Error::Refused(format!("provisioning requires {what}"));
+        if start.by_bmc && machine.bmc.is_none() {
+            return Err(refused("a BMC"));
+        }
+        let kernel = machine.kernel.ok_or_else(|| refused("a kernel"))?;
+        let subarch = self.0.subarch_of(machine).await?.ok_or_else(|| refused("a subarch"))?;
+        if subarch.bootloader.is_none() {
+            return Err(refused("the subarch to have a bootloader"));
+        }
+        let store = self.0.store();
+        let file = async |id| -> Result<RunFile, Error> {
+            let image = store.image(id).await?.ok_or_else(|| Error::not_found("image", id))?;
+            Ok(RunFile { name: image.name, size: image.size })
+        };
+        let initrd = match machine.initrd {
+            Some(id) => Some(file(id).await?),
+            None => None,
+        };
+        let answer_file = match machine.answer_file {
+            Some(id) => store.answer_file(id).await?.map(|answer_file| answer_file.name),
+            None => None,
+        };
+        let (manual, has_bmc) = (start.manual, machine.bmc.is_some());
+        Ok(RunPlan { manual, has_bmc, kernel: file(kernel).await?, initrd, answer_file })
+    }
+}
+
+fn busy(machine: &Machine, run: &Run) -> Error {
+    let (name, who, since, id) = (&machine.name, &run.started_by, run.started, run.id);
+    Error::Conflict(format!(
+        "machine {name} is being provisioned by {who} since {since} (run {id}); cancel that run first"
+    ))
+}
+
+impl Provisioner {
+    async fn begin(
+        &self,
+        actor: &Actor,
+        machine: Machine,
+        plan: RunPlan,
+        start: StartRun,
+    ) -> Result<Run, Error> {
+        let text = match (&plan.has_bmc, plan.manual) {
+            (true, false) => "provisioning started".to_owned(),
+            (true, true) => "manual provisioning started".to_owned(),
+            (false, _) => "provisioning started; the machine has no BMC: switch it on now".to_owned(),
+        };
+        let data = json!({"kernel": plan.kernel, "initrd": plan.initrd, "answer_file": plan.answer_file});
+        let draft = self.draft(actor).event(Some(machine.id), None, EventKind::Run, text, data);
+        let draft = draft.audit("provision", "machine", &machine.name, Value::Null).done();
+        let mut machine = machine;
+        let mut decided = None;
+        for _ in 0..DECISIONS {
+            let run =
+                Run::new(machine.id, actor.user, &actor.name, plan.clone(), &self.settings().run, self.now());
+            let mut armed = machine.clone();
+            (armed.netboot, armed.state) = (Netboot::ByRun(RunId::NEW), MachineState::Provisioning);
+            armed.boot_epoch += 1;
+            match self.store().insert_run(&run, &armed, &draft).await {
+                Ok(stored) => {
+                    decided = Some(stored);
+                    break;
+                }
+                Err(StoreError::Stale) => machine = self.held_machine(actor, machine.id).await?,
+                Err(StoreError::Conflict { what }) => {
+                    return Err(match self.store().active_run(machine.id).await? {
+                        Some(run) => busy(&machine, &run),
+                        None => Error::Conflict(what),
+                    });
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let (run, machine) = decided.ok_or(StoreError::Stale)?;
+        self.announce();
+        if !run.plan.has_bmc {
+            return Ok(run);
+        }
+        if start.by_bmc {
+            self.power_run(run.id, &machine).await?;
+        } else {
+            let (service, id) = (self.clone(), run.id);
+            self.start_task(async move {
+                if let Err(error) = service.power_run(id, &machine).await {
+                    tracing::info!(run = %id, %error, "the run could not power its machine");
+                }
+            });
+        }
+        Ok(run)
+    }
+
+    /// Boot device, then power; the run learns what came of it. The error is the BMC's.
+    async fn power_run(&self, run: RunId, machine: &Machine) -> Result<(), Error> {
+        let actor = Actor::system();
+        self.observe(run, Observation::PowerStarted, &actor, None).await?;
+        match self.power_for_netboot(run, machine).await {
+            Ok(detail) => self.observe(run, Observation::PowerDone { detail }, &actor, None).await,
+            Err(error) => {
+                let message = error.to_string();
+                self.observe(run, Observation::PowerFailed { message }, &actor, None).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn power_for_netboot(&self, run: RunId, machine: &Machine) -> Result<String, Error> {
+        let (bmc, node) = self
+            .bmc_of(machine)
+            .await?
+            .ok_or_else(|| Error::Refused("provisioning requires a BMC".into()))?;
+        let _guard = self.claim_bmc(machine, "mrp", &format!("run {run}"))?;
+        let outcome = async {
+            self.set_boot(machine, "mrp", &*bmc, &node, BootDevice::Pxe).await?;
+            bmc.set_power(&node, PowerAction::Reset).await?;
+            Ok(bmc.power(&node).await?)
+        };
+        let outcome = outcome.await;
+        self.note_power(machine.id, "mrp", "on, booting the network", &outcome).await?;
+        Ok(format!("power {}", outcome?))
+    }
+
+    /// Gives an observation to a run and writes what comes of it, with an event if one is given.
+    pub(crate) async fn observe(
+        &self,
+        run: RunId,
+        seen: Observation,
+        actor: &Actor,
+        event: Option<NewEvent>,
+    ) -> Result<(), Error> {
+        let limits = self.settings().run;
+        let take = |run: &mut Run, now| run.observe(seen.clone(), &limits, now).then_some(());
+        let changed = self.change_run(run, &actor.name, event.clone(), take).await?;
+        if changed.is_none()
+            && let Some(event) = event
+        {
+            let journal = crate::event::Journal { events: vec![event], audit: Vec::new() };
+            self.store().record(&journal).await?;
+            self.announce();
+        }
+        Ok(())
+    }
+
+    /// Reads a run, lets `decide` change it, and writes it with what its end means for the machine; decides again when
+    /// somebody else wrote first. `None` if there was nothing to change.
+    pub(crate) async fn change_run<T>(
+        &self,
+        id: RunId,
+        actor: &str,
+        event: Option<NewEvent>,
+        decide: impl Fn(&mut Run, crate::id::Timestamp) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        for _ in 0..DECISIONS {
+            let Some(mut run) = self.store().run(id).await?.filter(Run::is_active) else { return Ok(None) };
+            let Some(decided) = decide(&mut run, self.now()) else { return Ok(None) };
+            let mut draft = self.draft_by(actor);
+            let machine = if run.is_active() { None } else { Some(self.after(&run).await?) };
+            if machine.is_some() {
+                draft = end_events(draft, &run);
+            }
+            let mut journal = draft.done();
+            journal.events.splice(0..0, event.clone());
+            match self.store().update_run(&run, machine.as_ref(), &journal).await {
+                Err(StoreError::Stale) => {}
+                Err(error) => return Err(error.into()),
+                Ok(_) => {
+                    self.announce();
+                    return Ok(Some(decided));
+                }
+            }
+        }
+        Err(StoreError::Stale.into())
+    }
+
+    /// The machine as a run leaves it: its state, and netboot off if the run had armed it.
+    async fn after(&self, run: &Run) -> Result<Machine, Error> {
+        let mut machine = self.load_machine(run.machine).await?;
+        if machine.netboot == Netboot::ByRun(run.id) {
+            machine.netboot = Netboot::Off;
+        }
+        machine.state = match run.status {
+            RunStatus::Active => machine.state,
+            RunStatus::Ready | RunStatus::Presumed => MachineState::Ready,
+            RunStatus::Failed => MachineState::Error,
+            RunStatus::Cancelled => MachineState::Unknown,
+        };
+        Ok(machine)
+    }
+
+    /// Picks up the runs in flight and starts to watch deadlines.
+    pub(crate) async fn resume(&self) -> Result<(), Error> {
+        for run in self.store().runs(&RunFilter { active: true, ..RunFilter::default() }).await? {
+            let power_pending = run.stage(StageKind::Power).is_none_or(|power| power.detail.is_none());
+            let powered = run.stages.iter().any(|stage| stage.stage > StageKind::Power);
+            if !run.plan.has_bmc || !power_pending || powered {
+                continue;
+            }
+            let machine = self.load_machine(run.machine).await?;
+            let service = self.clone();
+            self.start_task(async move {
+                if let Err(error) = service.power_run(run.id, &machine).await {
+                    tracing::info!(run = %run.id, %error, "the resumed run could not power its machine");
+                }
+            });
+        }
+        self.sync_dhcp();
+        let service = self.clone();
+        self.start_task(async move {
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                if let Err(error) = service.runs().check_deadlines().await {
+                    tracing::warn!(%error, "the deadlines of runs could not be checked");
+                }
+            }
+        });
+        Ok(())
+    }
+}
+
+fn end_events(draft: Draft, run: &Run) -> Draft {
+    let (machine, id) = (Some(run.machine), Some(run.id));
+    let verdict = run.verdict.clone().unwrap_or_default();
+    let data = json!({"status": run.status, "verdict": verdict});
+    draft.event(machine, id, EventKind::Run, format!("run {}: {verdict}", run.status.as_str()), data)
+}
