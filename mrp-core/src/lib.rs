@@ -6,6 +6,7 @@
 
 pub mod actor;
 pub mod answer_file;
+pub mod api;
 pub mod arch;
 pub mod blob;
 pub mod bmc;

@@ -184,6 +184,9 @@ impl Builder {
 #[derive(Debug, Clone)]
 pub struct Provisioner(pub(crate) Arc<Inner>);
 
+/// A driver, with the revision of the entry that it was opened with.
+pub(crate) type OpenedBmc = (i64, Arc<dyn Bmc>);
+
 /// What all parts of the service share.
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -196,8 +199,8 @@ pub(crate) struct Inner {
     pub(crate) neighbours: Arc<dyn Neighbours>,
     pub(crate) key: ServerKey,
     pub(crate) settings: Settings,
-    /// Opened drivers, with the revision of the entry that they were opened with.
-    pub(crate) open_bmcs: Mutex<HashMap<BmcId, (i64, Arc<dyn Bmc>)>>,
+    /// Opened drivers.
+    pub(crate) open_bmcs: Mutex<HashMap<BmcId, OpenedBmc>>,
     /// Who is at a machine's BMC with a sequence of commands.
     pub(crate) busy: Mutex<HashMap<MachineId, String>>,
     /// Addresses whose machine is known by the MAC in a path alone.

@@ -1,0 +1,564 @@
+//! The bodies that cross HTTP, for the server and for clients written in Rust. mr-provisioner's words and shapes where
+//! it had them: keys sorted, ids as numbers, times of its own routes as RFC 1123 strings.
+//!
+//! Requests of routes that mr-provisioner had are checked key by key in `mrp-web`, since its clients send ids as
+//! strings and its refusals depend on the key.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::id::Timestamp;
+use crate::run::{RunPlan, Stage};
+
+/// Every refusal: `errors` is a list of strings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// mr-provisioner's class of errors (`InvalidUsage`, `NotFound`, `BMCError`, …).
+    pub error_type: String,
+    /// What is wrong and what to do, in words.
+    pub errors: Vec<String>,
+}
+
+/// `GET /machine`, `GET|PUT /machine/{id}`, `POST /machine/reservation`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Architecture's name.
+    pub arch: String,
+    /// Name made safe for DNS.
+    pub hostname: String,
+    /// Id.
+    pub id: i64,
+    /// Image id.
+    pub initrd_id: Option<i64>,
+    /// Image id.
+    pub kernel_id: Option<i64>,
+    /// Kernel options.
+    pub kernel_opts: Option<String>,
+    /// Name.
+    pub name: String,
+    /// Netboots when it starts.
+    pub netboot_enabled: bool,
+    /// Answer file's id.
+    pub preseed_id: Option<i64>,
+    /// Subarchitecture's name.
+    pub subarch: Option<String>,
+}
+
+/// `GET /machine/{id}/detail`: what `mrp machine show` shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MachineDetail {
+    /// The machine as `GET /machine/{id}` has it.
+    #[serde(flatten)]
+    pub machine: Machine,
+    /// `unknown`, `ready`, `provisioning`, `error`.
+    pub state: String,
+    /// `off`, `hand`, `run`.
+    pub netboot: String,
+    /// It has a BMC; the BMC's own facts are for admins.
+    pub has_bmc: bool,
+    /// Address behind the BMC.
+    pub bmc_info: String,
+    /// Who holds it.
+    pub assignees: Vec<Assignee>,
+    /// Its interfaces.
+    pub interfaces: Vec<Interface>,
+    /// Its newest run.
+    pub run: Option<Run>,
+}
+
+/// `POST /machine` (admins).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewMachine {
+    /// Unique name.
+    pub name: String,
+    /// Architecture's name.
+    pub arch: String,
+    /// Subarchitecture's name.
+    #[serde(default)]
+    pub subarch: Option<String>,
+    /// BMC's name.
+    #[serde(default)]
+    pub bmc: Option<String>,
+    /// Address behind the BMC.
+    #[serde(default)]
+    pub bmc_info: String,
+}
+
+/// `PATCH /machine/{id}` (admins): what a machine is. Absent keys stay; `null` clears.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MachineDefinition {
+    /// Unique name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Architecture's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arch: Option<String>,
+    /// BMC's name.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub bmc: Option<Option<String>>,
+    /// Address behind the BMC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bmc_info: Option<String>,
+}
+
+/// `GET /machine/{id}/interface`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    /// `dynamic`, `dynamic-reserved`, `static`.
+    pub config_type_v4: String,
+    /// Address for the last two.
+    pub configured_ipv4: Option<String>,
+    /// Id.
+    pub id: i64,
+    /// The machine's name for it.
+    pub identifier: Option<String>,
+    /// When its lease was last seen, RFC 1123.
+    pub last_seen_date: Option<String>,
+    /// Its lease.
+    pub lease_ipv4: Option<String>,
+    /// MAC address.
+    pub mac: String,
+    /// Netmask of its network.
+    pub netmaskv4: Option<String>,
+    /// Its network.
+    pub network_name: Option<String>,
+    /// Prefix length of its network.
+    pub prefixlenv4: Option<u8>,
+    /// Range of reserved addresses.
+    pub reserved_pool_v4: Option<String>,
+    /// Range of static addresses.
+    pub static_pool_v4: Option<String>,
+}
+
+/// `POST /machine/{id}/interface` (admins).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewInterface {
+    /// MAC address.
+    pub mac: String,
+    /// The machine's name for it.
+    #[serde(default)]
+    pub identifier: Option<String>,
+    /// Network's name.
+    #[serde(default)]
+    pub network: Option<String>,
+}
+
+/// `GET /machine/{id}/assignee`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignee {
+    /// Id.
+    pub id: i64,
+    /// Why.
+    pub reason: String,
+    /// User's name.
+    pub user: String,
+}
+
+/// `GET|POST /machine/{id}/power`, `GET|POST|PUT /machine/{id}/state`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// The state.
+    pub state: String,
+}
+
+/// `GET /image`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// Architecture's name.
+    pub arch: String,
+    /// For people.
+    pub description: Option<String>,
+    /// Id.
+    pub id: i64,
+    /// Marked as working.
+    pub known_good: bool,
+    /// `<owner>/<file>.<8 hex>`.
+    pub name: String,
+    /// Usable by everybody.
+    pub public: bool,
+    /// `Kernel`, `Initrd`, `bootloader`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// RFC 1123.
+    pub upload_date: String,
+    /// Owner's name.
+    pub user: Option<String>,
+}
+
+/// `GET /image/{id}/detail`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageDetail {
+    /// The image as `GET /image/{id}` has it.
+    #[serde(flatten)]
+    pub image: Image,
+    /// SHA-256 of the content.
+    pub sha256: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// `GET /preseed`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preseed {
+    /// Template.
+    pub content: Option<String>,
+    /// For people.
+    pub description: Option<String>,
+    /// Id.
+    pub id: i64,
+    /// Marked as working.
+    pub known_good: bool,
+    /// Unique name.
+    pub name: String,
+    /// Usable by everybody.
+    pub public: bool,
+    /// `preseed`, `kickstart`, `autoyast`, `autoinstall`, `agama`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Owner's name.
+    pub user: Option<String>,
+}
+
+/// `GET /preseed/{id}/render?machine={id}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenderedPreseed {
+    /// The text as the machine would get it.
+    pub text: String,
+    /// Undefined variables, with their lines.
+    pub warnings: Vec<String>,
+}
+
+/// `POST /session`: log in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// User's name.
+    pub user: String,
+    /// Password.
+    pub password: String,
+}
+
+/// Answer of `POST /session` and `POST /token`: the token is shown this once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct IssuedToken {
+    /// Id.
+    pub id: i64,
+    /// Send it as `Authorization: Bearer <token>`.
+    pub token: String,
+    /// Until when it is valid.
+    pub expires: Option<Timestamp>,
+}
+
+/// `POST /token`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    /// What it is for.
+    #[serde(default)]
+    pub description: String,
+    /// Until when it is to be valid.
+    #[serde(default)]
+    pub expires: Option<Timestamp>,
+}
+
+/// `GET /token`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// Id.
+    pub id: i64,
+    /// `session` or `api`.
+    pub kind: String,
+    /// What it is for.
+    pub description: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Until when it is valid.
+    pub expires: Option<Timestamp>,
+    /// When it was last used.
+    pub last_used: Option<Timestamp>,
+}
+
+/// `GET /user`, `GET /user/{id}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Id.
+    pub id: i64,
+    /// Name.
+    pub name: String,
+    /// E-mail.
+    pub email: String,
+    /// May do everything.
+    pub admin: bool,
+    /// Public SSH keys, one a line.
+    pub ssh_keys: String,
+}
+
+/// `POST /user` (admins).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewUser {
+    /// Unique name.
+    pub name: String,
+    /// E-mail.
+    #[serde(default)]
+    pub email: String,
+    /// Password, at least 8 characters.
+    pub password: String,
+    /// May do everything.
+    #[serde(default)]
+    pub admin: bool,
+    /// Public SSH keys, one a line.
+    #[serde(default)]
+    pub ssh_keys: String,
+}
+
+/// `PUT /user/{id}`: absent keys stay.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserChange {
+    /// E-mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// New password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// May do everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<bool>,
+    /// Public SSH keys, one a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_keys: Option<String>,
+}
+
+/// `GET /arch`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arch {
+    /// Id.
+    pub id: i64,
+    /// Unique name.
+    pub name: String,
+    /// For people.
+    pub description: String,
+}
+
+/// `POST /arch`, `PUT /arch/{id}` (admins).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewArch {
+    /// Unique name.
+    pub name: String,
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// `GET /subarch`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subarch {
+    /// Id.
+    pub id: i64,
+    /// Architecture's name.
+    pub arch: String,
+    /// Name, unique within the architecture.
+    pub name: String,
+    /// For people.
+    pub description: String,
+    /// Image id of the boot loader.
+    pub bootloader_id: Option<i64>,
+    /// The BMC must ask for an EFI boot.
+    pub efiboot: bool,
+}
+
+/// `POST /subarch`, `PUT /subarch/{id}` (admins).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewSubarch {
+    /// Architecture's name; ignored by `PUT`.
+    pub arch: String,
+    /// Name, unique within the architecture.
+    pub name: String,
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+    /// Image id of the boot loader.
+    #[serde(default)]
+    pub bootloader_id: Option<i64>,
+    /// The BMC must ask for an EFI boot.
+    #[serde(default)]
+    pub efiboot: bool,
+}
+
+/// `GET /bmc` (admins). The password is never shown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Bmc {
+    /// Id.
+    pub id: i64,
+    /// Unique name.
+    pub name: String,
+    /// `host` or `host:port`.
+    pub address: String,
+    /// Driver's name.
+    pub driver: String,
+    /// Account.
+    pub username: String,
+    /// `user`, `operator`, `admin`.
+    pub privilege: String,
+    /// The driver's options.
+    pub options: Map<String, Value>,
+}
+
+/// `POST /bmc`, `PUT /bmc/{id}` (admins). `PUT` without a password keeps it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewBmc {
+    /// Unique name.
+    pub name: String,
+    /// `host` or `host:port`.
+    pub address: String,
+    /// Driver's name.
+    #[serde(default = "plain")]
+    pub driver: String,
+    /// Account.
+    #[serde(default)]
+    pub username: String,
+    /// Password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// `user`, `operator`, `admin`.
+    #[serde(default)]
+    pub privilege: crate::bmc::Privilege,
+    /// The driver's options.
+    #[serde(default)]
+    pub options: Map<String, Value>,
+}
+
+/// `GET /network`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Id.
+    pub id: i64,
+    /// Unique name.
+    pub name: String,
+    /// Subnet, CIDR.
+    pub subnet: String,
+    /// Static range, CIDR.
+    pub static_net: Option<String>,
+    /// Reserved range, CIDR.
+    pub reserved_net: Option<String>,
+    /// Base URL for its machines.
+    pub server_url: Option<String>,
+    /// Believe a MAC in a path where nothing else is known.
+    pub trust_path_mac: bool,
+}
+
+/// `POST /network`, `PUT /network/{id}` (admins).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewNetwork {
+    /// Unique name.
+    pub name: String,
+    /// Subnet, CIDR.
+    pub subnet: String,
+    /// Static range, CIDR.
+    #[serde(default)]
+    pub static_net: Option<String>,
+    /// Reserved range, CIDR.
+    #[serde(default)]
+    pub reserved_net: Option<String>,
+    /// Base URL for its machines.
+    #[serde(default)]
+    pub server_url: Option<String>,
+    /// Believe a MAC in a path where nothing else is known.
+    #[serde(default = "yes")]
+    pub trust_path_mac: bool,
+}
+
+/// `POST /run`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewRun {
+    /// Machine's id.
+    pub machine: i64,
+    /// A person installs at the console.
+    #[serde(default)]
+    pub manual: bool,
+}
+
+/// `GET /run`, `GET /run/{id}`, answer of `POST /run` and `POST /run/{id}/cancel`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Id.
+    pub id: i64,
+    /// Machine's id.
+    pub machine: i64,
+    /// Who started it.
+    pub started_by: String,
+    /// `active`, `ready`, `presumed`, `failed`, `cancelled`.
+    pub status: String,
+    /// How it ended, in words.
+    pub verdict: Option<String>,
+    /// When it started.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// The stage that is waited for.
+    pub waiting_for: Option<String>,
+    /// Until when.
+    pub deadline: Option<Timestamp>,
+    /// What it is to do.
+    pub plan: RunPlan,
+    /// What was observed.
+    pub stages: Vec<Stage>,
+}
+
+/// `GET /discovered`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discovered {
+    /// MAC address.
+    pub mac: String,
+    /// Host name it sent.
+    pub hostname: Option<String>,
+    /// Client architecture (option 93).
+    pub client_arch: Option<u16>,
+    /// When it last asked.
+    pub last_seen: Timestamp,
+}
+
+fn plain() -> String {
+    "plain".into()
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Tells an absent key from `null`: serde calls this for a key that is there.
+fn present<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::<T>::deserialize(deserializer).map(Some)
+}
+
+impl From<&crate::run::Run> for Run {
+    fn from(run: &crate::run::Run) -> Self {
+        Self {
+            id: run.id.get(),
+            machine: run.machine.get(),
+            started_by: run.started_by.clone(),
+            status: run.status.as_str().into(),
+            verdict: run.verdict.clone(),
+            started: run.started,
+            ended: run.ended,
+            waiting_for: run.deadline.map(|deadline| deadline.stage.as_str().into()),
+            deadline: run.deadline.map(|deadline| deadline.at),
+            plan: run.plan.clone(),
+            stages: run.stages.clone(),
+        }
+    }
+}
