@@ -1,5 +1,6 @@
 //! Where the bytes of images lie.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 
@@ -53,4 +54,12 @@ pub trait BlobStore: fmt::Debug + Send + Sync {
 
     /// Removes a blob; readers that have it open go on. None of that digest is no error.
     async fn remove(&self, digest: &Digest) -> Result<(), BlobError>;
+
+    /// Removes every blob but these and tells how many went: those that an upload or a removal left behind when the
+    /// server was killed between file and row. Called before anything is uploaded. A store that cannot list its blobs
+    /// keeps them.
+    async fn sweep(&self, keep: &HashSet<Digest>) -> Result<u64, BlobError> {
+        let _ = keep;
+        Ok(0)
+    }
 }

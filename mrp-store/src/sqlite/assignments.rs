@@ -1,0 +1,111 @@
+//! Who holds which machine.
+
+use std::collections::HashSet;
+
+use mrp_core::event::Journal;
+use mrp_core::machine::{Assignment, AssignmentId, Machine, MachineId};
+use mrp_core::store::{StoreError, StoreResult};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Sqlite, Transaction};
+
+use super::machines::of_machine;
+use super::rows::{get, id, time};
+use super::{SqliteStore, all, commit, deleted, failed, inserted, machines, updated};
+
+fn assignment(row: &SqliteRow) -> StoreResult<Assignment> {
+    Ok(Assignment {
+        id: id(row, "id")?,
+        revision: get(row, "revision")?,
+        machine: id(row, "machine_id")?,
+        user: id(row, "user_id")?,
+        reason: get(row, "reason")?,
+        since: time(row, "since")?,
+    })
+}
+
+impl SqliteStore {
+    pub(super) async fn assignments_of(&self, machine: MachineId) -> StoreResult<Vec<Assignment>> {
+        let query = sqlx::query("SELECT * FROM assignments WHERE machine_id = $1 ORDER BY id");
+        all(query.bind(machine.get()).fetch_all(&self.read).await, assignment)
+    }
+
+    pub(super) async fn every_assignment(&self) -> StoreResult<Vec<Assignment>> {
+        all(sqlx::query("SELECT * FROM assignments ORDER BY id").fetch_all(&self.read).await, assignment)
+    }
+
+    pub(super) async fn add_assignment(
+        &self,
+        assignment: &Assignment,
+        journal: &Journal,
+    ) -> StoreResult<Assignment> {
+        let mut tx = self.begin().await?;
+        let stored = insert(&mut tx, assignment).await?;
+        commit(tx, journal).await?;
+        Ok(stored)
+    }
+
+    pub(super) async fn change_assignment(
+        &self,
+        assignment: &Assignment,
+        journal: &Journal,
+    ) -> StoreResult<Assignment> {
+        let mut tx = self.begin().await?;
+        let query = sqlx::query(
+            "UPDATE assignments SET revision = revision + 1, machine_id = $3, user_id = $4, reason = $5, since = $6 WHERE id = $1 AND revision = $2",
+        );
+        let query = query.bind(assignment.id.get()).bind(assignment.revision).bind(assignment.machine.get());
+        let query = query.bind(assignment.user.get()).bind(&assignment.reason).bind(assignment.since.0);
+        updated(&mut tx, query, "SELECT id FROM assignments WHERE id = $1", assignment.id.get()).await?;
+        commit(tx, journal).await?;
+        Ok(Assignment { revision: assignment.revision + 1, ..assignment.clone() })
+    }
+
+    /// The transaction holds the write lock, so nobody claims between the look and the insert.
+    pub(super) async fn claim(
+        &self,
+        candidates: &[MachineId],
+        assignment: &Assignment,
+        journal: &Journal,
+    ) -> StoreResult<Option<Assignment>> {
+        let mut tx = self.begin().await?;
+        let rows = sqlx::query("SELECT DISTINCT machine_id FROM assignments").fetch_all(&mut *tx).await;
+        let held: HashSet<MachineId> = all(rows, |row| id(row, "machine_id"))?.into_iter().collect();
+        for machine in candidates.iter().filter(|candidate| !held.contains(candidate)) {
+            let query = sqlx::query("SELECT id FROM machines WHERE id = $1").bind(machine.get());
+            if query.fetch_optional(&mut *tx).await.map_err(failed)?.is_none() {
+                continue;
+            }
+            let wanted = Assignment { machine: *machine, ..assignment.clone() };
+            let stored = insert(&mut tx, &wanted).await?;
+            commit(tx, &of_machine(journal, *machine)).await?;
+            return Ok(Some(stored));
+        }
+        Ok(None)
+    }
+
+    pub(super) async fn end(
+        &self,
+        id: AssignmentId,
+        machine: &Machine,
+        journal: &Journal,
+    ) -> StoreResult<()> {
+        let mut tx = self.begin().await?;
+        let query = sqlx::query("DELETE FROM assignments WHERE id = $1 AND machine_id = $2");
+        deleted(&mut tx, query.bind(id.get()).bind(machine.id.get()), "other objects").await?;
+        match machines::update(&mut tx, machine).await {
+            Err(StoreError::NotFound) => return Err(StoreError::Stale),
+            other => other?,
+        };
+        commit(tx, journal).await
+    }
+}
+
+async fn insert(tx: &mut Transaction<'static, Sqlite>, assignment: &Assignment) -> StoreResult<Assignment> {
+    let query = sqlx::query(
+        "INSERT INTO assignments (revision, machine_id, user_id, reason, since) VALUES (1, $1, $2, $3, $4) RETURNING id",
+    );
+    let query = query.bind(assignment.machine.get()).bind(assignment.user.get());
+    let query = query.bind(&assignment.reason).bind(assignment.since.0);
+    let id = inserted(tx, query).await?;
+    Ok(Assignment { id, revision: 1, ..assignment.clone() })
+}

@@ -1,0 +1,70 @@
+//! BMCs.
+
+use async_trait::async_trait;
+use mrp_core::bmc_entry::{BmcEntry, BmcId};
+use mrp_core::event::Journal;
+use mrp_core::store::{BmcStore, StoreResult};
+use sqlx::sqlite::SqliteRow;
+
+use super::rows::{get, id, json, to_json, to_word, word};
+use super::{SqliteStore, all, commit, deleted, inserted, one, updated};
+
+fn bmc(row: &SqliteRow) -> StoreResult<BmcEntry> {
+    Ok(BmcEntry {
+        id: id(row, "id")?,
+        revision: get(row, "revision")?,
+        name: get(row, "name")?,
+        address: get(row, "address")?,
+        driver: get(row, "driver")?,
+        username: get(row, "username")?,
+        sealed_password: get(row, "sealed_password")?,
+        privilege: word(row, "privilege")?,
+        options: json(row, "options")?,
+    })
+}
+
+#[async_trait]
+impl BmcStore for SqliteStore {
+    async fn bmcs(&self) -> StoreResult<Vec<BmcEntry>> {
+        all(sqlx::query("SELECT * FROM bmcs ORDER BY id").fetch_all(&self.read).await, bmc)
+    }
+
+    async fn bmc(&self, id: BmcId) -> StoreResult<Option<BmcEntry>> {
+        let query = sqlx::query("SELECT * FROM bmcs WHERE id = $1").bind(id.get());
+        one(query.fetch_optional(&self.read).await, bmc)
+    }
+
+    async fn insert_bmc(&self, bmc: &BmcEntry, journal: &Journal) -> StoreResult<BmcEntry> {
+        let mut tx = self.begin().await?;
+        let query = sqlx::query(
+            "INSERT INTO bmcs (revision, name, address, driver, username, sealed_password, privilege, options) VALUES (1, $1, $2, $3, $4, $5, $6, $7) RETURNING id",
+        );
+        let query = query.bind(&bmc.name).bind(&bmc.address).bind(&bmc.driver).bind(&bmc.username);
+        let query =
+            query.bind(&bmc.sealed_password).bind(to_word(&bmc.privilege)?).bind(to_json(&bmc.options)?);
+        let id = inserted(&mut tx, query).await?;
+        commit(tx, journal).await?;
+        Ok(BmcEntry { id, revision: 1, ..bmc.clone() })
+    }
+
+    async fn update_bmc(&self, bmc: &BmcEntry, journal: &Journal) -> StoreResult<BmcEntry> {
+        let mut tx = self.begin().await?;
+        let query = sqlx::query(
+            "UPDATE bmcs SET revision = revision + 1, name = $3, address = $4, driver = $5, username = $6, sealed_password = $7, privilege = $8, options = $9 WHERE id = $1 AND revision = $2",
+        );
+        let query =
+            query.bind(bmc.id.get()).bind(bmc.revision).bind(&bmc.name).bind(&bmc.address).bind(&bmc.driver);
+        let query = query.bind(&bmc.username).bind(&bmc.sealed_password).bind(to_word(&bmc.privilege)?);
+        let query = query.bind(to_json(&bmc.options)?);
+        updated(&mut tx, query, "SELECT id FROM bmcs WHERE id = $1", bmc.id.get()).await?;
+        commit(tx, journal).await?;
+        Ok(BmcEntry { revision: bmc.revision + 1, ..bmc.clone() })
+    }
+
+    async fn delete_bmc(&self, id: BmcId, journal: &Journal) -> StoreResult<()> {
+        let mut tx = self.begin().await?;
+        let query = sqlx::query("DELETE FROM bmcs WHERE id = $1").bind(id.get());
+        deleted(&mut tx, query, "machines").await?;
+        commit(tx, journal).await
+    }
+}

@@ -1,0 +1,102 @@
+//! Events and the audit log.
+
+use async_trait::async_trait;
+use mrp_core::event::{AuditEntry, AuditId, Event, EventId, Journal};
+use mrp_core::id::Id;
+use mrp_core::store::{EventFilter, EventStore, StoreResult};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite, Transaction};
+
+use super::rows::{get, id, json, maybe_id, time, to_json, to_word, word};
+use super::{SqliteStore, all, commit, failed, unreferred};
+
+fn event(row: &SqliteRow) -> StoreResult<Event> {
+    Ok(Event {
+        id: id(row, "id")?,
+        at: time(row, "at")?,
+        machine: maybe_id(row, "machine_id")?,
+        run: maybe_id(row, "run_id")?,
+        kind: word(row, "kind")?,
+        actor: get(row, "actor")?,
+        text: get(row, "text")?,
+        data: json(row, "data")?,
+    })
+}
+
+fn audit_entry(row: &SqliteRow) -> StoreResult<AuditEntry> {
+    Ok(AuditEntry {
+        id: id(row, "id")?,
+        at: time(row, "at")?,
+        actor: get(row, "actor")?,
+        action: get(row, "action")?,
+        object: get(row, "object")?,
+        name: get(row, "name")?,
+        changes: json(row, "changes")?,
+    })
+}
+
+/// Writes a journal within a transaction.
+pub(super) async fn write(tx: &mut Transaction<'static, Sqlite>, journal: &Journal) -> StoreResult<()> {
+    for event in &journal.events {
+        let query = sqlx::query(
+            "INSERT INTO events (at, machine_id, run_id, kind, actor, text, data) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        );
+        let query = query.bind(event.at.0).bind(event.machine.map(Id::get)).bind(event.run.map(Id::get));
+        let query = query.bind(to_word(&event.kind)?).bind(&event.actor).bind(&event.text);
+        query.bind(to_json(&event.data)?).execute(&mut **tx).await.map_err(unreferred)?;
+    }
+    for entry in &journal.audit {
+        let query = sqlx::query(
+            "INSERT INTO audit (at, actor, action, object, name, changes) VALUES ($1, $2, $3, $4, $5, $6)",
+        );
+        let query = query.bind(entry.at.0).bind(&entry.actor).bind(&entry.action).bind(&entry.object);
+        query.bind(&entry.name).bind(to_json(&entry.changes)?).execute(&mut **tx).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl EventStore for SqliteStore {
+    async fn events(&self, filter: &EventFilter) -> StoreResult<Vec<Event>> {
+        let after = filter.after.unwrap_or(Id::NEW);
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM events WHERE id > ");
+        query.push_bind(after.get());
+        if let Some(machine) = filter.machine {
+            query.push(" AND machine_id = ").push_bind(machine.get());
+        }
+        if let Some(run) = filter.run {
+            query.push(" AND run_id = ").push_bind(run.get());
+        }
+        let newest_first = filter.last > 0;
+        query.push(if newest_first { " ORDER BY id DESC" } else { " ORDER BY id" });
+        let most = if newest_first { filter.last } else { filter.limit };
+        if most > 0 {
+            query.push(" LIMIT ").push_bind(i64::from(most));
+        }
+        let mut events = all(query.build().fetch_all(&self.read).await, event)?;
+        if newest_first {
+            events.reverse();
+            if filter.limit > 0 {
+                events.truncate(usize::try_from(filter.limit).unwrap_or(usize::MAX));
+            }
+        }
+        Ok(events)
+    }
+
+    async fn last_event(&self) -> StoreResult<EventId> {
+        let query = sqlx::query("SELECT COALESCE(MAX(id), 0) FROM events");
+        let row = query.fetch_one(&self.read).await.map_err(failed)?;
+        Ok(Id::new(row.try_get(0).map_err(failed)?))
+    }
+
+    async fn record(&self, journal: &Journal) -> StoreResult<()> {
+        let tx = self.begin().await?;
+        commit(tx, journal).await
+    }
+
+    async fn audit(&self, after: AuditId, limit: u32) -> StoreResult<Vec<AuditEntry>> {
+        let query = sqlx::query("SELECT * FROM audit WHERE id > $1 ORDER BY id LIMIT $2");
+        let query = query.bind(after.get()).bind(i64::from(limit));
+        all(query.fetch_all(&self.read).await, audit_entry)
+    }
+}

@@ -1,0 +1,125 @@
+//! Images. The trait has answer files with them; their queries are in a file of their own.
+
+use async_trait::async_trait;
+use mrp_core::answer_file::{AnswerFile, AnswerFileId};
+use mrp_core::event::Journal;
+use mrp_core::id::Id;
+use mrp_core::image::{Digest, Image, ImageId};
+use mrp_core::store::{ImageStore, StoreResult};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::rows::{damaged, get, id, maybe_id, time, to_word, word};
+use super::{SqliteStore, all, commit, deleted, failed, inserted, one, updated};
+
+fn image(row: &SqliteRow) -> StoreResult<Image> {
+    Ok(Image {
+        id: id(row, "id")?,
+        revision: get(row, "revision")?,
+        name: get(row, "name")?,
+        file_name: get(row, "file_name")?,
+        kind: word(row, "kind")?,
+        arch: id(row, "arch_id")?,
+        owner: maybe_id(row, "owner_id")?,
+        description: get(row, "description")?,
+        known_good: get(row, "known_good")?,
+        public: get(row, "public")?,
+        digest: Digest::from_hex(&get::<String>(row, "digest")?).ok_or_else(|| damaged("digest"))?,
+        // A column has 64 bits with a sign; the bits are kept.
+        size: get::<i64>(row, "size")?.cast_unsigned(),
+        uploaded: time(row, "uploaded")?,
+    })
+}
+
+#[async_trait]
+impl ImageStore for SqliteStore {
+    async fn images(&self) -> StoreResult<Vec<Image>> {
+        all(sqlx::query("SELECT * FROM images ORDER BY id").fetch_all(&self.read).await, image)
+    }
+
+    async fn image(&self, id: ImageId) -> StoreResult<Option<Image>> {
+        let query = sqlx::query("SELECT * FROM images WHERE id = $1").bind(id.get());
+        one(query.fetch_optional(&self.read).await, image)
+    }
+
+    async fn image_by_name(&self, name: &str) -> StoreResult<Option<Image>> {
+        let query = sqlx::query("SELECT * FROM images WHERE name = $1").bind(name);
+        one(query.fetch_optional(&self.read).await, image)
+    }
+
+    async fn boot_loader_by_file_name(&self, file_name: &str) -> StoreResult<Option<Image>> {
+        let query = sqlx::query(
+            "SELECT * FROM images WHERE file_name = $1 AND kind = 'bootloader' AND public ORDER BY uploaded DESC, id DESC LIMIT 1",
+        );
+        one(query.bind(file_name).fetch_optional(&self.read).await, image)
+    }
+
+    async fn images_with_digest(&self, digest: &Digest) -> StoreResult<u64> {
+        let query = sqlx::query("SELECT COUNT(*) FROM images WHERE digest = $1").bind(digest.as_str());
+        let row = query.fetch_one(&self.read).await.map_err(failed)?;
+        Ok(row.try_get::<i64, _>(0).map_err(failed)?.cast_unsigned())
+    }
+
+    async fn insert_image(&self, image: &Image, journal: &Journal) -> StoreResult<Image> {
+        let mut tx = self.begin().await?;
+        let query = sqlx::query(
+            "INSERT INTO images (revision, name, file_name, kind, arch_id, owner_id, description, known_good, public, digest, size, uploaded) VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id",
+        );
+        let query = query.bind(&image.name).bind(&image.file_name).bind(to_word(&image.kind)?);
+        let query = query.bind(image.arch.get()).bind(image.owner.map(Id::get)).bind(&image.description);
+        let query = query.bind(image.known_good).bind(image.public).bind(image.digest.as_str());
+        let query = query.bind(image.size.cast_signed()).bind(image.uploaded.0);
+        let id = inserted(&mut tx, query).await?;
+        commit(tx, journal).await?;
+        Ok(Image { id, revision: 1, ..image.clone() })
+    }
+
+    async fn update_image(&self, image: &Image, journal: &Journal) -> StoreResult<Image> {
+        let mut tx = self.begin().await?;
+        let query = sqlx::query(
+            "UPDATE images SET revision = revision + 1, name = $3, file_name = $4, kind = $5, arch_id = $6, owner_id = $7, description = $8, known_good = $9, public = $10, digest = $11, size = $12, uploaded = $13 WHERE id = $1 AND revision = $2",
+        );
+        let query = query.bind(image.id.get()).bind(image.revision).bind(&image.name).bind(&image.file_name);
+        let query = query.bind(to_word(&image.kind)?).bind(image.arch.get()).bind(image.owner.map(Id::get));
+        let query = query.bind(&image.description).bind(image.known_good).bind(image.public);
+        let query = query.bind(image.digest.as_str()).bind(image.size.cast_signed()).bind(image.uploaded.0);
+        updated(&mut tx, query, "SELECT id FROM images WHERE id = $1", image.id.get()).await?;
+        commit(tx, journal).await?;
+        Ok(Image { revision: image.revision + 1, ..image.clone() })
+    }
+
+    async fn delete_image(&self, id: ImageId, journal: &Journal) -> StoreResult<()> {
+        let mut tx = self.begin().await?;
+        let query = sqlx::query("DELETE FROM images WHERE id = $1").bind(id.get());
+        deleted(&mut tx, query, "machines or subarchitectures").await?;
+        commit(tx, journal).await
+    }
+
+    async fn answer_files(&self) -> StoreResult<Vec<AnswerFile>> {
+        self.every_answer_file().await
+    }
+
+    async fn answer_file(&self, id: AnswerFileId) -> StoreResult<Option<AnswerFile>> {
+        self.answer_file_with_id(id).await
+    }
+
+    async fn insert_answer_file(
+        &self,
+        answer_file: &AnswerFile,
+        journal: &Journal,
+    ) -> StoreResult<AnswerFile> {
+        self.add_answer_file(answer_file, journal).await
+    }
+
+    async fn update_answer_file(
+        &self,
+        answer_file: &AnswerFile,
+        journal: &Journal,
+    ) -> StoreResult<AnswerFile> {
+        self.change_answer_file(answer_file, journal).await
+    }
+
+    async fn delete_answer_file(&self, id: AnswerFileId, journal: &Journal) -> StoreResult<()> {
+        self.remove_answer_file(id, journal).await
+    }
+}

@@ -1,0 +1,214 @@
+//! Machines. The traits have interfaces and assignments with them; their queries are in files of their own.
+
+use std::net::Ipv4Addr;
+
+use async_trait::async_trait;
+use mrp_core::answer_file::AnswerFileId;
+use mrp_core::event::Journal;
+use mrp_core::id::Id;
+use mrp_core::image::ImageId;
+use mrp_core::mac::MacAddr;
+use mrp_core::machine::{Assignment, AssignmentId, Interface, InterfaceId, Machine, MachineId, Netboot};
+use mrp_core::store::{MachineFilter, MachineStore, StoreError, StoreResult};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::rows::{damaged, get, id, maybe_id, to_word, word};
+use super::{SqliteStore, all, commit, deleted_revision, failed, inserted, one, updated};
+
+fn machine(row: &SqliteRow) -> StoreResult<Machine> {
+    let netboot = match (get::<String>(row, "netboot")?.as_str(), maybe_id(row, "netboot_run_id")?) {
+        ("off", None) => Netboot::Off,
+        ("hand", None) => Netboot::ByHand,
+        ("run", Some(run)) => Netboot::ByRun(run),
+        _ => return Err(damaged("netboot")),
+    };
+    Ok(Machine {
+        id: id(row, "id")?,
+        revision: get(row, "revision")?,
+        name: get(row, "name")?,
+        arch: id(row, "arch_id")?,
+        subarch: maybe_id(row, "subarch_id")?,
+        bmc: maybe_id(row, "bmc_id")?,
+        bmc_info: get(row, "bmc_info")?,
+        kernel: maybe_id(row, "kernel_id")?,
+        initrd: maybe_id(row, "initrd_id")?,
+        kernel_options: get(row, "kernel_options")?,
+        answer_file: maybe_id(row, "answer_file_id")?,
+        netboot,
+        boot_epoch: get(row, "boot_epoch")?,
+        state: word(row, "state")?,
+    })
+}
+
+/// The two columns of netboot.
+fn netboot(machine: &Machine) -> (&'static str, Option<i64>) {
+    match machine.netboot {
+        Netboot::Off => ("off", None),
+        Netboot::ByHand => ("hand", None),
+        Netboot::ByRun(run) => ("run", Some(run.get())),
+    }
+}
+
+/// Changes a machine within a transaction.
+pub(super) async fn update(tx: &mut Transaction<'static, Sqlite>, machine: &Machine) -> StoreResult<Machine> {
+    let query = sqlx::query(
+        "UPDATE machines SET revision = revision + 1, name = $3, arch_id = $4, subarch_id = $5, bmc_id = $6, bmc_info = $7, kernel_id = $8, initrd_id = $9, kernel_options = $10, answer_file_id = $11, netboot = $12, netboot_run_id = $13, boot_epoch = $14, state = $15 WHERE id = $1 AND revision = $2",
+    );
+    let (armed, run) = netboot(machine);
+    let query = query.bind(machine.id.get()).bind(machine.revision).bind(&machine.name);
+    let query =
+        query.bind(machine.arch.get()).bind(machine.subarch.map(Id::get)).bind(machine.bmc.map(Id::get));
+    let query =
+        query.bind(&machine.bmc_info).bind(machine.kernel.map(Id::get)).bind(machine.initrd.map(Id::get));
+    let query = query.bind(&machine.kernel_options).bind(machine.answer_file.map(Id::get));
+    let query = query.bind(armed).bind(run).bind(machine.boot_epoch).bind(to_word(&machine.state)?);
+    updated(tx, query, "SELECT id FROM machines WHERE id = $1", machine.id.get()).await?;
+    Ok(Machine { revision: machine.revision + 1, ..machine.clone() })
+}
+
+/// Fills in the machine of events that have none.
+pub(super) fn of_machine(journal: &Journal, machine: MachineId) -> Journal {
+    let mut journal = journal.clone();
+    for event in &mut journal.events {
+        event.machine.get_or_insert(machine);
+    }
+    journal
+}
+
+#[async_trait]
+impl MachineStore for SqliteStore {
+    async fn machines(&self, filter: &MachineFilter) -> StoreResult<Vec<Machine>> {
+        let rows = match filter.held_by {
+            None => sqlx::query("SELECT * FROM machines ORDER BY id").fetch_all(&self.read).await,
+            Some(user) => {
+                let query = sqlx::query(
+                    "SELECT * FROM machines WHERE id IN (SELECT machine_id FROM assignments WHERE user_id = $1) ORDER BY id",
+                );
+                query.bind(user.get()).fetch_all(&self.read).await
+            }
+        };
+        all(rows, machine)
+    }
+
+    async fn machine(&self, id: MachineId) -> StoreResult<Option<Machine>> {
+        let query = sqlx::query("SELECT * FROM machines WHERE id = $1").bind(id.get());
+        one(query.fetch_optional(&self.read).await, machine)
+    }
+
+    async fn machine_by_name(&self, name: &str) -> StoreResult<Option<Machine>> {
+        let query = sqlx::query("SELECT * FROM machines WHERE name = $1").bind(name);
+        one(query.fetch_optional(&self.read).await, machine)
+    }
+
+    async fn machines_using_image(&self, image: ImageId) -> StoreResult<Vec<String>> {
+        let query =
+            sqlx::query("SELECT name FROM machines WHERE kernel_id = $1 OR initrd_id = $1 ORDER BY id");
+        all(query.bind(image.get()).fetch_all(&self.read).await, |row| get(row, "name"))
+    }
+
+    async fn machines_using_answer_file(&self, answer_file: AnswerFileId) -> StoreResult<Vec<String>> {
+        let query = sqlx::query("SELECT name FROM machines WHERE answer_file_id = $1 ORDER BY id");
+        all(query.bind(answer_file.get()).fetch_all(&self.read).await, |row| get(row, "name"))
+    }
+
+    async fn insert_machine(&self, machine: &Machine, journal: &Journal) -> StoreResult<Machine> {
+        let mut tx = self.begin().await?;
+        let query = sqlx::query(
+            "INSERT INTO machines (revision, name, arch_id, subarch_id, bmc_id, bmc_info, kernel_id, initrd_id, kernel_options, answer_file_id, netboot, netboot_run_id, boot_epoch, state) VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id",
+        );
+        let (armed, run) = netboot(machine);
+        let query = query.bind(&machine.name).bind(machine.arch.get()).bind(machine.subarch.map(Id::get));
+        let query = query.bind(machine.bmc.map(Id::get)).bind(&machine.bmc_info);
+        let query = query.bind(machine.kernel.map(Id::get)).bind(machine.initrd.map(Id::get));
+        let query = query.bind(&machine.kernel_options).bind(machine.answer_file.map(Id::get));
+        let query = query.bind(armed).bind(run).bind(machine.boot_epoch).bind(to_word(&machine.state)?);
+        let id = inserted(&mut tx, query).await?;
+        commit(tx, &of_machine(journal, id)).await?;
+        Ok(Machine { id, revision: 1, ..machine.clone() })
+    }
+
+    async fn update_machine(&self, machine: &Machine, journal: &Journal) -> StoreResult<Machine> {
+        let mut tx = self.begin().await?;
+        let machine = update(&mut tx, machine).await?;
+        commit(tx, journal).await?;
+        Ok(machine)
+    }
+
+    async fn delete_machine(&self, machine: &Machine, journal: &Journal) -> StoreResult<()> {
+        let mut tx = self.begin().await?;
+        let query = sqlx::query("SELECT id FROM runs WHERE machine_id = $1 AND status = 'active'");
+        let active = query.bind(machine.id.get()).fetch_optional(&mut *tx).await.map_err(failed)?;
+        if let Some(run) = active {
+            let run: i64 = run.try_get(0).map_err(failed)?;
+            return Err(StoreError::InUse { what: format!("run {run}") });
+        }
+        let query = sqlx::query("DELETE FROM machines WHERE id = $1 AND revision = $2");
+        let query = query.bind(machine.id.get()).bind(machine.revision);
+        let exists = "SELECT id FROM machines WHERE id = $1";
+        deleted_revision(&mut tx, query, "other objects", exists, machine.id.get()).await?;
+        commit(tx, journal).await
+    }
+
+    async fn interfaces(&self, machine: MachineId) -> StoreResult<Vec<Interface>> {
+        self.interfaces_of(machine).await
+    }
+
+    async fn all_interfaces(&self) -> StoreResult<Vec<Interface>> {
+        self.every_interface().await
+    }
+
+    async fn interface_by_mac(&self, mac: MacAddr) -> StoreResult<Option<Interface>> {
+        self.interface_with_mac(mac).await
+    }
+
+    async fn interface_by_address(&self, address: Ipv4Addr) -> StoreResult<Option<Interface>> {
+        self.interface_with_address(address).await
+    }
+
+    async fn insert_interface(&self, interface: &Interface, journal: &Journal) -> StoreResult<Interface> {
+        self.add_interface(interface, journal).await
+    }
+
+    async fn update_interface(&self, interface: &Interface, journal: &Journal) -> StoreResult<Interface> {
+        self.change_interface(interface, journal).await
+    }
+
+    async fn delete_interface(&self, id: InterfaceId, journal: &Journal) -> StoreResult<()> {
+        self.remove_interface(id, journal).await
+    }
+
+    async fn assignments(&self, machine: MachineId) -> StoreResult<Vec<Assignment>> {
+        self.assignments_of(machine).await
+    }
+
+    async fn all_assignments(&self) -> StoreResult<Vec<Assignment>> {
+        self.every_assignment().await
+    }
+
+    async fn insert_assignment(&self, assignment: &Assignment, journal: &Journal) -> StoreResult<Assignment> {
+        self.add_assignment(assignment, journal).await
+    }
+
+    async fn update_assignment(&self, assignment: &Assignment, journal: &Journal) -> StoreResult<Assignment> {
+        self.change_assignment(assignment, journal).await
+    }
+
+    async fn claim_machine(
+        &self,
+        candidates: &[MachineId],
+        assignment: &Assignment,
+        journal: &Journal,
+    ) -> StoreResult<Option<Assignment>> {
+        self.claim(candidates, assignment, journal).await
+    }
+
+    async fn end_assignment(
+        &self,
+        id: AssignmentId,
+        machine: &Machine,
+        journal: &Journal,
+    ) -> StoreResult<()> {
+        self.end(id, machine, journal).await
+    }
+}

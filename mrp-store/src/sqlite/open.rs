@@ -1,0 +1,97 @@
+//! Making, checking and migrating a database file, with errors that name the file and the cause.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use mrp_core::store::{StoreError, StoreResult};
+use sqlx::SqlitePool;
+use sqlx::migrate::{MigrateError, Migrator};
+
+use super::statement::failed;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// Makes the file, readable by its owner only, unless it is there.
+///
+/// A file that is there is not opened here: SQLite's locks belong to the process and would be lost when any other
+/// descriptor of the file is closed.
+pub(super) fn make_file(path: &Path) -> StoreResult<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(unavailable(path, &format!("cannot be made: {error}"))),
+    }
+}
+
+/// Brings the tables up to date, one process at a time.
+pub(super) async fn migrate(path: &Path, pool: &SqlitePool) -> StoreResult<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let lock = tokio::task::spawn_blocking(move || {
+        let folder = File::open(folder)?;
+        folder.lock()?;
+        Ok::<_, io::Error>(folder)
+    });
+    let lock = lock.await.map_err(|error| StoreError::Internal(Box::new(error)))?;
+    let _lock = lock.map_err(|error| unavailable(path, &format!("its folder cannot be locked: {error}")))?;
+    MIGRATIONS.run(pool).await.map_err(|error| unmigrated(path, error))?;
+    // A file that cannot be written is found here, not by the first person who changes something.
+    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| refused(path, error))?;
+    let touch = sqlx::query("DELETE FROM users WHERE id < 0").execute(&mut *tx).await;
+    touch.map_err(|error| refused(path, error))?;
+    tx.rollback().await.map_err(|error| refused(path, error))
+}
+
+/// The same for a database that nobody else sees.
+pub(super) async fn migrate_in_memory(pool: &SqlitePool) -> StoreResult<()> {
+    MIGRATIONS.run(pool).await.map_err(|error| StoreError::Internal(Box::new(error)))
+}
+
+/// Why a file could not be opened.
+pub(super) fn refused(path: &Path, error: sqlx::Error) -> StoreError {
+    let code =
+        error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<i64>().ok());
+    match code.map(|code| code & 0xff) {
+        Some(5) => unavailable(path, "is locked by another program"),
+        Some(8) => unavailable(path, "cannot be written: file or folder is read-only"),
+        Some(11) => broken(path, "is damaged; restore a backup"),
+        Some(13) => unavailable(path, "cannot be written: the disk is full"),
+        Some(14) => unavailable(path, "cannot be opened: file or folder is missing or not accessible"),
+        Some(26) => broken(path, "is no SQLite database"),
+        _ => broken(path, &format!("cannot be opened: {}", cause(&failed(error)))),
+    }
+}
+
+fn unmigrated(path: &Path, error: MigrateError) -> StoreError {
+    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    match error {
+        MigrateError::VersionMissing(version) if version > known => broken(
+            path,
+            &format!(
+                "was written by a newer mrp (schema {version}, this one knows up to {known}); run that one"
+            ),
+        ),
+        MigrateError::VersionMissing(version) | MigrateError::VersionMismatch(version) => broken(
+            path,
+            &format!("has a schema {version} that is not mrp's; is it a database of another program?"),
+        ),
+        MigrateError::Execute(error) => refused(path, error),
+        other => broken(path, &format!("cannot be brought up to date: {other}")),
+    }
+}
+
+fn unavailable(path: &Path, what: &str) -> StoreError {
+    StoreError::Unavailable(format!("{} {what}", path.display()).into())
+}
+
+fn broken(path: &Path, what: &str) -> StoreError {
+    StoreError::Internal(format!("{} {what}", path.display()).into())
+}
+
+fn cause(error: &StoreError) -> String {
+    std::error::Error::source(error).unwrap_or(error).to_string()
+}

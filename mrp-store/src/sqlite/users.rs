@@ -1,0 +1,130 @@
+//! Users and tokens.
+
+use async_trait::async_trait;
+use mrp_core::event::Journal;
+use mrp_core::id::Timestamp;
+use mrp_core::store::{StoreResult, TokenStore, UserStore};
+use mrp_core::user::{Token, TokenId, User, UserId};
+use sqlx::sqlite::SqliteRow;
+
+use super::rows::{get, id, maybe_time, time, to_word, word};
+use super::{SqliteStore, all, commit, deleted, deleted_revision, failed, inserted, one, updated};
+
+fn user(row: &SqliteRow) -> StoreResult<User> {
+    Ok(User {
+        id: id(row, "id")?,
+        revision: get(row, "revision")?,
+        name: get(row, "name")?,
+        email: get(row, "email")?,
+        admin: get(row, "admin")?,
+        password_hash: get(row, "password_hash")?,
+        ssh_keys: get(row, "ssh_keys")?,
+    })
+}
+
+fn token(row: &SqliteRow) -> StoreResult<Token> {
+    Ok(Token {
+        id: id(row, "id")?,
+        user: id(row, "user_id")?,
+        hash: get(row, "hash")?,
+        kind: word(row, "kind")?,
+        description: get(row, "description")?,
+        created: time(row, "created")?,
+        expires: maybe_time(row, "expires")?,
+        last_used: maybe_time(row, "last_used")?,
+    })
+}
+
+#[async_trait]
+impl UserStore for SqliteStore {
+    async fn users(&self) -> StoreResult<Vec<User>> {
+        all(sqlx::query("SELECT * FROM users ORDER BY id").fetch_all(&self.read).await, user)
+    }
+
+    async fn user(&self, id: UserId) -> StoreResult<Option<User>> {
+        let query = sqlx::query("SELECT * FROM users WHERE id = $1").bind(id.get());
+        one(query.fetch_optional(&self.read).await, user)
+    }
+
+    async fn user_by_name(&self, name: &str) -> StoreResult<Option<User>> {
+        let query = sqlx::query("SELECT * FROM users WHERE name = $1").bind(name);
+        one(query.fetch_optional(&self.read).await, user)
+    }
+
+    async fn insert_user(&self, user: &User, journal: &Journal) -> StoreResult<User> {
+        let mut tx = self.begin().await?;
+        let query = sqlx::query(
+            "INSERT INTO users (revision, name, email, admin, password_hash, ssh_keys) VALUES (1, $1, $2, $3, $4, $5) RETURNING id",
+        );
+        let query = query.bind(&user.name).bind(&user.email).bind(user.admin).bind(&user.password_hash);
+        let id = inserted(&mut tx, query.bind(&user.ssh_keys)).await?;
+        commit(tx, journal).await?;
+        Ok(User { id, revision: 1, ..user.clone() })
+    }
+
+    async fn update_user(&self, user: &User, journal: &Journal) -> StoreResult<User> {
+        let mut tx = self.begin().await?;
+        let query = sqlx::query(
+            "UPDATE users SET revision = revision + 1, name = $3, email = $4, admin = $5, password_hash = $6, ssh_keys = $7 WHERE id = $1 AND revision = $2",
+        );
+        let query = query.bind(user.id.get()).bind(user.revision).bind(&user.name).bind(&user.email);
+        let query = query.bind(user.admin).bind(&user.password_hash).bind(&user.ssh_keys);
+        updated(&mut tx, query, "SELECT id FROM users WHERE id = $1", user.id.get()).await?;
+        commit(tx, journal).await?;
+        Ok(User { revision: user.revision + 1, ..user.clone() })
+    }
+
+    async fn delete_user(&self, user: &User, journal: &Journal) -> StoreResult<()> {
+        let mut tx = self.begin().await?;
+        let query = sqlx::query("DELETE FROM users WHERE id = $1 AND revision = $2");
+        let query = query.bind(user.id.get()).bind(user.revision);
+        let exists = "SELECT id FROM users WHERE id = $1";
+        deleted_revision(&mut tx, query, "assignments of machines", exists, user.id.get()).await?;
+        commit(tx, journal).await
+    }
+}
+
+#[async_trait]
+impl TokenStore for SqliteStore {
+    async fn tokens(&self, user: UserId) -> StoreResult<Vec<Token>> {
+        let query = sqlx::query("SELECT * FROM tokens WHERE user_id = $1 ORDER BY id").bind(user.get());
+        all(query.fetch_all(&self.read).await, token)
+    }
+
+    async fn token_by_hash(&self, hash: &str) -> StoreResult<Option<(Token, User)>> {
+        let query = sqlx::query("SELECT * FROM tokens WHERE hash = $1").bind(hash);
+        let Some(token) = one(query.fetch_optional(&self.read).await, token)? else { return Ok(None) };
+        Ok(self.user(token.user).await?.map(|user| (token, user)))
+    }
+
+    async fn insert_token(&self, token: &Token, journal: &Journal) -> StoreResult<Token> {
+        let mut tx = self.begin().await?;
+        let query = sqlx::query(
+            "INSERT INTO tokens (user_id, hash, kind, description, created, expires, last_used) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
+        );
+        let query = query.bind(token.user.get()).bind(&token.hash).bind(to_word(&token.kind)?);
+        let query = query.bind(&token.description).bind(token.created.0).bind(token.expires.map(|at| at.0));
+        let id = inserted(&mut tx, query.bind(token.last_used.map(|at| at.0))).await?;
+        commit(tx, journal).await?;
+        Ok(Token { id, ..token.clone() })
+    }
+
+    async fn touch_token(&self, id: TokenId, at: Timestamp) -> StoreResult<()> {
+        let query = sqlx::query("UPDATE tokens SET last_used = $2 WHERE id = $1").bind(id.get()).bind(at.0);
+        query.execute(&self.write).await.map_err(failed).map(drop)
+    }
+
+    async fn delete_token(&self, id: TokenId, journal: &Journal) -> StoreResult<()> {
+        let mut tx = self.begin().await?;
+        let query = sqlx::query("DELETE FROM tokens WHERE id = $1").bind(id.get());
+        deleted(&mut tx, query, "nothing").await?;
+        commit(tx, journal).await
+    }
+
+    async fn delete_sessions(&self, user: UserId, now: Timestamp) -> StoreResult<()> {
+        let query = sqlx::query(
+            "DELETE FROM tokens WHERE kind = 'session' AND (user_id = $1 OR (expires IS NOT NULL AND expires <= $2))",
+        );
+        query.bind(user.get()).bind(now.0).execute(&self.write).await.map_err(failed).map(drop)
+    }
+}
