@@ -172,9 +172,12 @@ impl Builder {
             busy: Mutex::default(),
             believed: Mutex::default(),
             logins: Mutex::default(),
+            dhcp_turn: tokio::sync::Mutex::default(),
+            content_turn: tokio::sync::RwLock::default(),
             changed: watch::Sender::new(0),
             tasks: Mutex::new(JoinSet::new()),
         }));
+        provisioner.images().collect_content().await?;
         provisioner.resume().await?;
         Ok(provisioner)
     }
@@ -207,6 +210,10 @@ pub(crate) struct Inner {
     pub(crate) believed: Mutex<HashMap<IpAddr, (MachineId, Timestamp)>>,
     /// Failed logins by name and address.
     pub(crate) logins: Mutex<HashMap<String, users::Failures>>,
+    /// Held while the DHCP server is told the addresses.
+    pub(crate) dhcp_turn: tokio::sync::Mutex<()>,
+    /// Shared by uploads between content and row; held alone while content without rows is removed.
+    pub(crate) content_turn: tokio::sync::RwLock<()>,
     /// Changes with each write of events; followers read the store when it does.
     pub(crate) changed: watch::Sender<u64>,
     tasks: Mutex<JoinSet<()>>,

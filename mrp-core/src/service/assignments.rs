@@ -128,30 +128,30 @@ impl Assignments<'_> {
         self.view(stored).await
     }
 
-    /// Gives a machine back: its holder, or an admin. What the holder had ends at once: a run is cancelled, netboot
-    /// switched off, and no boot token of before is valid any more.
+    /// Gives a machine back: its holder, or an admin. What the holder had ends at once: their run is cancelled; with the
+    /// last holder netboot and the boot device are reset, and no boot token of before is valid any more.
     pub async fn give_back(&self, actor: &Actor, machine: MachineId, id: AssignmentId) -> Result<(), Error> {
         let found = self.get(actor, machine, id).await?;
         if !actor.owns(Some(found.assignment.user)) {
             return Err(forbidden());
         }
-        if let Some(run) = self.0.store().active_run(machine).await? {
-            let how = format!("cancelled: {} gave the machine back", found.user);
-            self.0.observe(run.id, Observation::Cancelled { how }, actor, None).await?;
-        }
-        let data = json!({"user": found.user});
-        let text = format!("given back by {}", found.user);
         for _ in 0..8 {
+            let last = self.0.store().assignments(machine).await?.iter().all(|other| other.id == id);
+            if let Some(run) = self.0.store().active_run(machine).await?
+                && (last || run.user == Some(found.assignment.user))
+            {
+                let how = format!("cancelled: {} gave the machine back", found.user);
+                self.0.observe(run.id, Observation::Cancelled { how }, actor, None).await?;
+            }
             let mut row = self.0.load_machine(machine).await?;
-            row.netboot = Netboot::Off;
-            row.boot_epoch += 1;
-            let draft = self.0.draft(actor).event(
-                Some(machine),
-                None,
-                EventKind::Assignment,
-                text.clone(),
-                data.clone(),
-            );
+            if last {
+                self.0.reset_boot_device(&row).await;
+                row.netboot = Netboot::Off;
+                row.boot_epoch += 1;
+            }
+            let text = format!("given back by {}", found.user);
+            let data = json!({"user": found.user});
+            let draft = self.0.draft(actor).event(Some(machine), None, EventKind::Assignment, text, data);
             match self.0.store().end_assignment(id, &row, &draft.done()).await {
                 Err(StoreError::Stale) => {}
                 Err(error) => return Err(error.into()),

@@ -138,6 +138,7 @@ impl Images<'_> {
             return Err(forbidden());
         }
         let journal = self.0.draft(actor).audit("delete", "image", &image.name, Value::Null).done();
+        let _alone = self.0.0.content_turn.write().await;
         match self.0.store().delete_image(id, &journal).await {
             Err(StoreError::InUse { what }) => {
                 let machines = self.0.store().machines_using_image(id).await?;
@@ -148,6 +149,22 @@ impl Images<'_> {
         }
         if self.0.store().images_with_digest(&image.digest).await? == 0 {
             self.0.0.blobs.remove(&image.digest).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes content that a server which was killed between file and row has left. Where there is no image at all
+    /// nothing is removed: a new database beside old images is more likely a mistake than a wish to lose them.
+    pub(crate) async fn collect_content(&self) -> Result<(), Error> {
+        let images = self.0.store().images().await?;
+        if images.is_empty() {
+            return Ok(());
+        }
+        let keep = images.into_iter().map(|image| image.digest).collect();
+        match self.0.0.blobs.sweep(&keep).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "image contents without an image were removed"),
+            Err(error) => tracing::warn!(%error, "image contents without an image could not be removed"),
         }
         Ok(())
     }
@@ -185,6 +202,8 @@ impl Upload {
     pub async fn finish(self, new: NewImage, file_name: &str) -> Result<ImageView, Error> {
         let Upload { service, actor, writer } = self;
         let arch = service.images().check(&actor, &new).await?;
+        // Until its row is there, nobody may take the content for unused.
+        let _with_others = service.0.content_turn.read().await;
         let (digest, size) = writer.finish().await?;
         let file_name = safe_file_name(file_name);
         let image = Image {

@@ -82,6 +82,8 @@ impl Provisioner {
     }
 
     async fn apply_dhcp(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        // One at a time, so that the table that was read last is told last.
+        let _turn = self.0.dhcp_turn.lock().await;
         let machines = self.store().machines(&MachineFilter::default()).await?;
         let mut hosts = Vec::new();
         for interface in self.store().all_interfaces().await? {

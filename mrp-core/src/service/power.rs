@@ -14,6 +14,9 @@ use crate::machine::{Machine, MachineId};
 use crate::run::Observation;
 use crate::service::{Provisioner, lock};
 
+/// How long giving a machine back waits for its BMC.
+const RESET_PATIENCE: Duration = Duration::from_secs(5);
+
 /// What people do to a machine's power. The first seven words are mr-provisioner's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PowerRequest {
@@ -142,6 +145,26 @@ impl Provisioner {
         self.store().record(&draft.done()).await?;
         self.announce();
         Ok(())
+    }
+
+    /// Removes the boot override of a machine whose last holder gives it back. A BMC that cannot, that is away or that
+    /// takes its time keeps it until the machine's next start.
+    pub(crate) async fn reset_boot_device(&self, machine: &Machine) {
+        let reset = async {
+            let Some((bmc, node)) = self.bmc_of(machine).await? else { return Ok(()) };
+            if !bmc.capabilities().set_boot {
+                return Ok(());
+            }
+            let _guard = self.claim_bmc(machine, "mrp", "resetting the boot device")?;
+            Ok::<_, Error>(bmc.set_boot(&node, None).await?)
+        };
+        match tokio::time::timeout(RESET_PATIENCE, reset).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::info!(machine = machine.name, %error, "the boot device could not be reset");
+            }
+            Err(_) => tracing::info!(machine = machine.name, "the boot device was not reset in time"),
+        }
     }
 
     /// Writes down a power command or its failure.
