@@ -13,6 +13,8 @@ pub mod bmc;
 pub mod bmc_entry;
 pub mod boot;
 pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod dhcp;
 pub mod error;
 pub mod event;

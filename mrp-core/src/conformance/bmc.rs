@@ -1,0 +1,1 @@
+//! What every [`Bmc`](crate::bmc::Bmc) has to pass.
