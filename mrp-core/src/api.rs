@@ -130,6 +130,8 @@ pub struct Interface {
     pub reserved_pool_v4: Option<String>,
     /// Range of static addresses.
     pub static_pool_v4: Option<String>,
+    /// Its network's subnet.
+    pub subnetv4: Option<String>,
 }
 
 /// `POST /machine/{id}/interface` (admins).

@@ -1,1 +1,21 @@
-//! REST API, machine-facing routes and event stream.
+//! HTTP: the REST API for people and programs, and the routes that machines boot by, on two doors.
+//!
+//! A request goes `server` (socket, TLS) → `router` (one table of routes) → `api/<noun>.rs` or `machine/<part>.rs`
+//! (extract, one call of the service, view) → `error` (the only place that decides status codes). mr-provisioner's
+//! clients go on working; `docs/api-differences.md` lists what differs and why.
+
+mod api;
+mod auth;
+mod call;
+mod error;
+mod machine;
+mod metrics;
+mod reply;
+mod router;
+mod schema;
+mod server;
+mod tls;
+
+pub use router::{RouteInfo, Who, machine_routes, people_routes};
+pub use server::{ListenError, Listener, MachineConfig, PeopleConfig, Web};
+pub use tls::{Tls, TlsError};

@@ -1,0 +1,74 @@
+//! Who holds a machine. `self` stands for one's own assignment.
+
+use mrp_core::api;
+use mrp_core::machine::{AssignmentId, MachineId};
+use mrp_core::service::assignments::AssignmentView;
+
+use crate::call::Call;
+use crate::error::{Answer, ApiError};
+use crate::reply;
+use crate::router::{Route, Who};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::new("GET", "/api/v1/machine/{id}/assignee", "list_assignees", Who::User, list),
+        Route::new("POST", "/api/v1/machine/{id}/assignee", "assign_machine", Who::Admin, create),
+        Route::new("GET", "/api/v1/machine/{id}/assignee/{assignee}", "get_assignee", Who::User, get),
+        Route::new("PUT", "/api/v1/machine/{id}/assignee/{assignee}", "set_assignee", Who::Owner, set),
+        Route::new(
+            "DELETE",
+            "/api/v1/machine/{id}/assignee/{assignee}",
+            "release_machine",
+            Who::Owner,
+            delete,
+        ),
+    ]
+}
+
+async fn list(call: Call) -> Answer {
+    let list = call.service().assignments().list(call.actor(), call.id(0)?).await?;
+    Ok(reply::ok(&list.iter().map(view).collect::<Vec<_>>()))
+}
+
+async fn create(call: Call) -> Answer {
+    let fields = call.fields().await?;
+    fields.require(&["user"])?;
+    let user = fields.text("user", 256)?.unwrap_or_default();
+    let reason = fields.nullable_text("reason", 128)?.flatten().unwrap_or_default();
+    let made = call.service().assignments().assign(call.actor(), call.id(0)?, &user, &reason).await?;
+    Ok(reply::created(&view(&made)))
+}
+
+async fn get(call: Call) -> Answer {
+    let (machine, id) = named(&call).await?;
+    Ok(reply::ok(&view(&call.service().assignments().get(call.actor(), machine, id).await?)))
+}
+
+async fn set(call: Call) -> Answer {
+    let fields = call.fields().await?;
+    fields.require(&["reason"])?;
+    let reason = fields.text("reason", 128)?.unwrap_or_default();
+    let (machine, id) = named(&call).await?;
+    let set = call.service().assignments().explain(call.actor(), machine, id, &reason).await?;
+    Ok(reply::ok(&view(&set)))
+}
+
+async fn delete(call: Call) -> Answer {
+    let (machine, id) = named(&call).await?;
+    call.service().assignments().give_back(call.actor(), machine, id).await?;
+    Ok(reply::no_content())
+}
+
+/// The assignment that the path names.
+async fn named(call: &Call) -> Result<(MachineId, AssignmentId), ApiError> {
+    let machine = call.id(0)?;
+    if call.params.get(1).is_some_and(|name| name == "self") {
+        let own = call.service().assignments().own(call.actor(), machine).await?;
+        return Ok((machine, own.assignment.id));
+    }
+    Ok((machine, call.id(1)?))
+}
+
+pub(super) fn view(AssignmentView { assignment, user }: &AssignmentView) -> api::Assignee {
+    api::Assignee { id: assignment.id.get(), reason: assignment.reason.clone(), user: user.clone() }
+}

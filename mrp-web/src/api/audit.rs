@@ -1,0 +1,18 @@
+//! The audit log; admins only.
+
+use mrp_core::id::Id;
+
+use crate::call::Call;
+use crate::error::Answer;
+use crate::reply;
+use crate::router::{Route, Who};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![Route::new("GET", "/api/v1/audit", "list_audit", Who::Admin, list)]
+}
+
+async fn list(call: Call) -> Answer {
+    let after = call.id_param("after")?.unwrap_or(Id::new(0));
+    let limit = call.parsed("limit", "a number")?.unwrap_or(0);
+    Ok(reply::ok(&call.service().events().audit(call.actor(), after, limit).await?))
+}

@@ -1,0 +1,103 @@
+//! BMCs; admins only. A password goes in and never comes out.
+
+use mrp_core::bmc::{Node, Privilege};
+use mrp_core::bmc_entry::{BmcEntry, BmcId};
+use mrp_core::secret::Secret;
+use mrp_core::service::bmcs::BmcSpec;
+use mrp_core::{Actor, Provisioner, api};
+use serde::Deserialize;
+
+use crate::call::Call;
+use crate::error::{Answer, ApiError};
+use crate::reply;
+use crate::router::{Route, Who};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::new("GET", "/api/v1/bmc", "list_bmcs", Who::Admin, list),
+        Route::new("POST", "/api/v1/bmc", "create_bmc", Who::Admin, create),
+        Route::new("GET", "/api/v1/bmc/{id}", "get_bmc", Who::Admin, get),
+        Route::new("PUT", "/api/v1/bmc/{id}", "set_bmc", Who::Admin, set),
+        Route::new("DELETE", "/api/v1/bmc/{id}", "delete_bmc", Who::Admin, delete),
+        Route::new("POST", "/api/v1/bmc/{id}/test", "test_bmc", Who::Admin, test),
+    ]
+}
+
+/// `POST /bmc/{id}/test`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TestBmc {
+    /// Address behind the BMC.
+    #[serde(default)]
+    node: String,
+}
+
+async fn list(call: Call) -> Answer {
+    let bmcs = call.service().bmcs().list(call.actor()).await?;
+    Ok(reply::ok(&bmcs.iter().map(view).collect::<Vec<_>>()))
+}
+
+async fn get(call: Call) -> Answer {
+    Ok(reply::ok(&view(&call.service().bmcs().get(call.actor(), call.id(0)?).await?)))
+}
+
+async fn create(call: Call) -> Answer {
+    let new: api::NewBmc = call.exact().await?;
+    Ok(reply::created(&view(&call.service().bmcs().create(call.actor(), spec(new)).await?)))
+}
+
+async fn set(call: Call) -> Answer {
+    let new: api::NewBmc = call.exact().await?;
+    Ok(reply::ok(&view(&call.service().bmcs().update(call.actor(), call.id(0)?, spec(new)).await?)))
+}
+
+async fn delete(call: Call) -> Answer {
+    call.service().bmcs().delete(call.actor(), call.id(0)?).await?;
+    Ok(reply::no_content())
+}
+
+async fn test(call: Call) -> Answer {
+    let asked: TestBmc = call.exact().await?;
+    let power = call.service().bmcs().test(call.actor(), call.id(0)?, Node(asked.node)).await?;
+    Ok(reply::ok(&api::State { state: power.to_string() }))
+}
+
+/// The id behind a name; for admins, since others do not see BMCs.
+pub(super) async fn id_of(
+    service: &Provisioner,
+    actor: &Actor,
+    name: Option<String>,
+) -> Result<Option<BmcId>, ApiError> {
+    let Some(name) = name else { return Ok(None) };
+    let found = service.bmcs().list(actor).await?.into_iter().find(|bmc| bmc.name == name);
+    found.map(|bmc| Some(bmc.id)).ok_or_else(|| ApiError::refused(format!("no such BMC: {name}")))
+}
+
+fn spec(new: api::NewBmc) -> BmcSpec {
+    BmcSpec {
+        name: new.name,
+        address: new.address,
+        driver: new.driver,
+        username: new.username,
+        password: new.password.map(Secret::new),
+        privilege: new.privilege,
+        options: new.options,
+    }
+}
+
+fn view(bmc: &BmcEntry) -> api::Bmc {
+    api::Bmc {
+        id: bmc.id.get(),
+        name: bmc.name.clone(),
+        address: bmc.address.clone(),
+        driver: bmc.driver.clone(),
+        username: bmc.username.clone(),
+        privilege: match bmc.privilege {
+            Privilege::User => "user",
+            Privilege::Operator => "operator",
+            Privilege::Admin => "admin",
+        }
+        .to_owned(),
+        options: bmc.options.clone(),
+    }
+}

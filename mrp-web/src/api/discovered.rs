@@ -1,0 +1,27 @@
+//! Clients that asked for an address and belong to no machine.
+
+use mrp_core::api;
+use mrp_core::lease::Discovered;
+
+use crate::call::Call;
+use crate::error::Answer;
+use crate::reply;
+use crate::router::{Route, Who};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![Route::new("GET", "/api/v1/discovered", "list_discovered", Who::User, list)]
+}
+
+async fn list(call: Call) -> Answer {
+    let clients = call.service().discovery().list(call.actor()).await?;
+    Ok(reply::ok(&clients.iter().map(view).collect::<Vec<_>>()))
+}
+
+fn view(client: &Discovered) -> api::Discovered {
+    api::Discovered {
+        mac: client.mac.to_string(),
+        hostname: client.hostname.clone(),
+        client_arch: client.client_arch,
+        last_seen: client.last_seen,
+    }
+}

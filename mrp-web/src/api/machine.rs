@@ -1,0 +1,138 @@
+//! Machines: list, look, make, set, define, remove, reserve.
+
+use mrp_core::api;
+use mrp_core::machine::Machine;
+use mrp_core::service::machines::{Definition, MachineView, Settings};
+use mrp_core::store::RunFilter;
+use mrp_core::{Actor, Provisioner};
+
+use crate::api::{assignee, bmc, interface};
+use crate::call::Call;
+use crate::error::{Answer, ApiError};
+use crate::reply;
+use crate::router::{Route, Who};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::new("GET", "/api/v1/machine", "list_machines", Who::User, list),
+        Route::new("POST", "/api/v1/machine", "create_machine", Who::Admin, create),
+        Route::new("POST", "/api/v1/machine/reservation", "reserve_machine", Who::User, reserve),
+        Route::new("GET", "/api/v1/machine/{id}", "get_machine", Who::User, get),
+        Route::new("PUT", "/api/v1/machine/{id}", "set_machine", Who::Holder, set),
+        Route::new("PATCH", "/api/v1/machine/{id}", "define_machine", Who::Admin, define),
+        Route::new("DELETE", "/api/v1/machine/{id}", "delete_machine", Who::Admin, delete),
+        Route::new("GET", "/api/v1/machine/{id}/detail", "get_machine_detail", Who::User, detail),
+    ]
+}
+
+async fn list(call: Call) -> Answer {
+    let (all, query) = (call.flag("show_all"), call.param("q"));
+    let machines = call.service().machines().list(call.actor(), all, query.as_deref()).await?;
+    Ok(reply::ok(&machines.iter().map(view).collect::<Vec<_>>()))
+}
+
+async fn get(call: Call) -> Answer {
+    let machine = call.service().machines().get(call.actor(), call.id(0)?).await?;
+    Ok(reply::ok(&view(&machine)))
+}
+
+async fn create(call: Call) -> Answer {
+    let new: api::NewMachine = call.exact().await?;
+    let (service, actor) = (call.service(), call.actor());
+    actor.require_admin()?;
+    let mut machine = Machine::new(new.name, service.archs().by_name(actor, &new.arch).await?.id);
+    machine.bmc = bmc::id_of(service, actor, new.bmc).await?;
+    machine.bmc_info = new.bmc_info;
+    let made = service.machines().create(actor, machine, new.subarch.as_deref()).await?;
+    Ok(reply::created(&view(&made)))
+}
+
+async fn set(call: Call) -> Answer {
+    let fields = call.fields().await?;
+    let settings = Settings {
+        kernel: fields.id("kernel_id")?,
+        initrd: fields.id("initrd_id")?,
+        kernel_options: fields.text("kernel_opts", 1024)?,
+        answer_file: fields.id("preseed_id")?,
+        subarch: fields.nullable_text("subarch", 64)?,
+        netboot: fields.flag("netboot_enabled")?,
+    };
+    let machine = call.service().machines().set(call.actor(), call.id(0)?, settings).await?;
+    Ok(reply::ok(&view(&machine)))
+}
+
+async fn define(call: Call) -> Answer {
+    let new: api::MachineDefinition = call.exact().await?;
+    let (service, actor, id) = (call.service(), call.actor(), call.id(0)?);
+    service.machines().get(actor, id).await?;
+    actor.require_admin()?;
+    let arch = match new.arch {
+        Some(name) => Some(service.archs().by_name(actor, &name).await?.id),
+        None => None,
+    };
+    let bmc = match new.bmc {
+        Some(name) => Some(bmc::id_of(service, actor, name).await?),
+        None => None,
+    };
+    let definition = Definition { name: new.name, arch, bmc, bmc_info: new.bmc_info };
+    Ok(reply::ok(&view(&service.machines().define(actor, id, definition).await?)))
+}
+
+async fn delete(call: Call) -> Answer {
+    call.service().machines().delete(call.actor(), call.id(0)?).await?;
+    Ok(reply::no_content())
+}
+
+async fn detail(call: Call) -> Answer {
+    let machine = call.service().machines().get(call.actor(), call.id(0)?).await?;
+    Ok(reply::ok(&detailed(call.service(), call.actor(), &machine).await?))
+}
+
+async fn reserve(call: Call) -> Answer {
+    let fields = call.fields().await?;
+    fields.require(&["query"])?;
+    let query = fields.nullable_text("query", 300)?.flatten().unwrap_or_default();
+    let reason = fields.nullable_text("reason", 128)?.flatten().unwrap_or_default();
+    let machine = call.service().assignments().reserve(call.actor(), &query, &reason).await?;
+    Ok(reply::ok(&view(&machine)))
+}
+
+fn view(MachineView { machine, arch, subarch }: &MachineView) -> api::Machine {
+    api::Machine {
+        arch: arch.clone(),
+        hostname: machine.hostname(),
+        id: machine.id.get(),
+        initrd_id: machine.initrd.map(|id| id.get()),
+        kernel_id: machine.kernel.map(|id| id.get()),
+        kernel_opts: machine.kernel_options.clone(),
+        name: machine.name.clone(),
+        netboot_enabled: machine.netboot.is_on(),
+        preseed_id: machine.answer_file.map(|id| id.get()),
+        subarch: subarch.clone(),
+    }
+}
+
+async fn detailed(
+    service: &Provisioner,
+    actor: &Actor,
+    found: &MachineView,
+) -> Result<api::MachineDetail, ApiError> {
+    use mrp_core::machine::Netboot;
+    let machine = &found.machine;
+    let newest = RunFilter { machine: Some(machine.id), limit: 1, ..RunFilter::default() };
+    Ok(api::MachineDetail {
+        machine: view(found),
+        state: machine.state.to_string(),
+        netboot: match machine.netboot {
+            Netboot::Off => "off",
+            Netboot::ByHand => "hand",
+            Netboot::ByRun(_) => "run",
+        }
+        .to_owned(),
+        has_bmc: machine.bmc.is_some(),
+        bmc_info: machine.bmc_info.clone(),
+        assignees: service.assignments().list(actor, machine.id).await?.iter().map(assignee::view).collect(),
+        interfaces: service.interfaces().list(actor, machine.id).await?.iter().map(interface::view).collect(),
+        run: service.runs().list(actor, newest).await?.first().map(api::Run::from),
+    })
+}

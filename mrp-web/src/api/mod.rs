@@ -1,0 +1,48 @@
+//! The routes for people and programs, one file a noun. A handler is: extract, one call of the service, view.
+
+mod arch;
+mod assignee;
+mod audit;
+mod bmc;
+mod discovered;
+mod event;
+mod image;
+mod interface;
+mod machine;
+mod network;
+mod power;
+mod preseed;
+mod run;
+mod session;
+mod status;
+mod token;
+mod upload;
+mod user;
+
+use crate::router::Route;
+
+/// All of them.
+pub(crate) fn routes() -> Vec<Route> {
+    [
+        status::routes(),
+        machine::routes(),
+        interface::routes(),
+        assignee::routes(),
+        power::routes(),
+        image::routes(),
+        preseed::routes(),
+        session::routes(),
+        token::routes(),
+        user::routes(),
+        arch::routes(),
+        bmc::routes(),
+        network::routes(),
+        run::routes(),
+        event::routes(),
+        audit::routes(),
+        discovered::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

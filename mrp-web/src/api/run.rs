@@ -1,0 +1,45 @@
+//! Provision runs.
+
+use mrp_core::api;
+use mrp_core::id::Id;
+use mrp_core::service::runs::StartRun;
+use mrp_core::store::RunFilter;
+
+use crate::call::Call;
+use crate::error::Answer;
+use crate::reply;
+use crate::router::{Route, Who};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::new("GET", "/api/v1/run", "list_runs", Who::User, list),
+        Route::new("POST", "/api/v1/run", "start_run", Who::Holder, start),
+        Route::new("GET", "/api/v1/run/{id}", "get_run", Who::User, get),
+        Route::new("POST", "/api/v1/run/{id}/cancel", "cancel_run", Who::Holder, cancel),
+    ]
+}
+
+async fn list(call: Call) -> Answer {
+    let filter = RunFilter {
+        machine: call.id_param("machine")?,
+        active: call.flag("active"),
+        limit: call.parsed("limit", "a number")?.unwrap_or(0),
+    };
+    let runs = call.service().runs().list(call.actor(), filter).await?;
+    Ok(reply::ok(&runs.iter().map(api::Run::from).collect::<Vec<_>>()))
+}
+
+async fn start(call: Call) -> Answer {
+    let new: api::NewRun = call.exact().await?;
+    let start = StartRun { manual: new.manual, by_bmc: false };
+    let run = call.service().runs().start(call.actor(), Id::new(new.machine), start).await?;
+    Ok(reply::created(&api::Run::from(&run)))
+}
+
+async fn get(call: Call) -> Answer {
+    Ok(reply::ok(&api::Run::from(&call.service().runs().get(call.actor(), call.id(0)?).await?)))
+}
+
+async fn cancel(call: Call) -> Answer {
+    Ok(reply::ok(&api::Run::from(&call.service().runs().cancel(call.actor(), call.id(0)?).await?)))
+}

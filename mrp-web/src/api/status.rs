@@ -1,0 +1,66 @@
+//! What stands outside the API: where it is, whether it works, figures for Prometheus.
+
+use mrp_core::Actor;
+use mrp_core::store::EventFilter;
+use warp::http::header::LOCATION;
+use warp::http::{HeaderValue, StatusCode};
+
+use crate::auth;
+use crate::call::Call;
+use crate::error::{Answer, ApiError};
+use crate::metrics;
+use crate::reply::{self, Response};
+use crate::router::{Route, Who};
+
+const START_PAGE: &str = "<!doctype html>
+<html lang=\"en\"><head><meta charset=\"utf-8\"><title>mrp</title></head><body>
+<h1>mrp</h1>
+<p>This server provisions and manages the machines of a lab.</p>
+<p>Use it with the program <code>mrp</code>: <code>mrp login &lt;this address&gt; --user &lt;name&gt;</code>, then
+<code>mrp --help</code>. The REST API is at <code>/api/v1/</code>; README.md and docs/api-differences.md of mrp describe it.
+<a href=\"/healthz\">/healthz</a> tells whether the store is reachable, <code>/metrics</code> has figures for Prometheus.</p>
+</body></html>
+";
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::new("GET", "/", "get_start_page", Who::Anyone, start_page),
+        Route::new("GET", "/api/v1", "get_api", Who::Anyone, |_| async {
+            Ok(redirect(StatusCode::PERMANENT_REDIRECT, "/api/v1/"))
+        }),
+        Route::new("GET", "/api/v1/", "get_api_root", Who::Anyone, |_| async {
+            Ok(redirect(StatusCode::FOUND, "/"))
+        }),
+        Route::new("GET", "/healthz", "get_health", Who::Anyone, health),
+        Route::new("GET", "/metrics", "get_metrics", Who::Anyone, figures),
+    ]
+}
+
+async fn start_page(_: Call) -> Answer {
+    Ok(reply::with_type(StatusCode::OK, "text/html; charset=utf-8", START_PAGE.into()))
+}
+
+fn redirect(status: StatusCode, to: &'static str) -> Response {
+    let mut response = reply::empty(status);
+    response.headers_mut().insert(LOCATION, HeaderValue::from_static(to));
+    response
+}
+
+async fn health(call: Call) -> Answer {
+    let newest = EventFilter { last: 1, ..EventFilter::default() };
+    call.service().events().list(&Actor::system(), newest).await?;
+    Ok(reply::text(StatusCode::OK, "ok\n"))
+}
+
+async fn figures(mut call: Call) -> Answer {
+    let address = call.peer.address.ip();
+    let allowed = call.state.people.metrics_from.iter().any(|net| net.contains(&address));
+    if !allowed && !auth::is_logged_in(&mut call).await {
+        return Err(ApiError::Unauthorized);
+    }
+    let mut text = metrics::text(&call.state.metrics, call.service()).await?;
+    if let Some(more) = &call.state.people.extra_metrics {
+        text.push_str(&more());
+    }
+    Ok(reply::with_type(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
+}

@@ -1,0 +1,127 @@
+//! Who asks: a token in the `Authorization` header, raw or after `Bearer `, or the session cookie of a browser; on the
+//! machines' door the DHCP server's address or the shared token.
+
+use mrp_core::Error;
+use mrp_core::secret::Secret;
+use warp::http::header::{AUTHORIZATION, COOKIE};
+use warp::http::{HeaderMap, Method};
+
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::router::Who;
+
+/// The name of the session cookie.
+pub(crate) const COOKIE_NAME: &str = "mrp_session";
+
+/// A token and where it was.
+struct Credential {
+    token: Secret,
+    cookie: bool,
+}
+
+/// Lets a request through to a route, or refuses it. What a user may do is the service's to decide.
+pub(crate) async fn admit(who: Who, call: &mut Call) -> Result<(), ApiError> {
+    match who {
+        Who::Anyone => Ok(()),
+        Who::User | Who::Holder | Who::Owner | Who::Admin => log_in(call).await,
+        Who::Dhcp if is_dhcp_server(call) => Ok(()),
+        Who::Dhcp => Err(ApiError::Service(Error::Forbidden(format!(
+            "{} may not ask this; add it to machine.dhcp_from, or send the shared token as X-MRP-Token",
+            call.peer.address.ip()
+        )))),
+    }
+}
+
+/// True if a request has a valid token; for routes that are open to some addresses too.
+pub(crate) async fn is_logged_in(call: &mut Call) -> bool {
+    log_in(call).await.is_ok()
+}
+
+async fn log_in(call: &mut Call) -> Result<(), ApiError> {
+    let Some(credential) = credential(&call.headers) else { return Err(ApiError::Unauthorized) };
+    let actor = match call.service().users().authenticate(credential.token.expose()).await {
+        Ok(actor) => actor,
+        Err(Error::Unauthenticated(_)) => return Err(ApiError::Unauthorized),
+        Err(error) => return Err(error.into()),
+    };
+    let reads = matches!(call.method, Method::GET | Method::HEAD);
+    if credential.cookie && !reads && !is_same_origin(call) {
+        return Err(ApiError::ForeignOrigin);
+    }
+    call.who = Some((actor, credential.token));
+    Ok(())
+}
+
+fn credential(headers: &HeaderMap) -> Option<Credential> {
+    if let Some(value) = headers.get(AUTHORIZATION) {
+        let mut token = value.to_str().ok()?.replace("Bearer ", "");
+        if token.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer ")) {
+            token.drain(..7);
+        }
+        let token = Secret::new(token.trim());
+        return (!token.expose().is_empty()).then_some(Credential { token, cookie: false });
+    }
+    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let found = cookies
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(name, value)| *name == COOKIE_NAME && !value.is_empty());
+    found.map(|(_, value)| Credential { token: Secret::new(value), cookie: true })
+}
+
+/// The page that sends a cookie is this server's. The scheme is not compared: a proxy in front may speak TLS for us.
+fn is_same_origin(call: &Call) -> bool {
+    let origin = call.header("origin").and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    match (origin, call.peer.authority.as_deref()) {
+        (Some(origin), Some(own)) => origin.eq_ignore_ascii_case(own),
+        _ => false,
+    }
+}
+
+fn is_dhcp_server(call: &Call) -> bool {
+    let config = &call.state.machines;
+    let address = call.peer.address.ip();
+    if config.dhcp_from.iter().any(|net| net.contains(&address)) {
+        return true;
+    }
+    match (&config.token, call.headers.get("x-mrp-token")) {
+        (Some(token), Some(sent)) => equal(token.expose().as_bytes(), sent.as_bytes()),
+        _ => false,
+    }
+}
+
+/// Compares every byte, so that the time tells nothing of how many were right.
+fn equal(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use warp::http::HeaderValue;
+
+    use super::*;
+
+    fn found(name: &'static str, value: &'static str) -> Option<(String, bool)> {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_static(value));
+        credential(&headers).map(|found| (found.token.expose().to_owned(), found.cookie))
+    }
+
+    #[test]
+    fn tokens_are_found_raw_after_bearer_and_in_the_cookie() {
+        let header = |value| found("authorization", value);
+        for value in ["abc", "Bearer abc", "bearer abc", "Bearer Bearer abc"] {
+            assert_eq!(header(value), Some(("abc".into(), false)), "{value}");
+        }
+        assert_eq!(header("Basic abc"), Some(("Basic abc".into(), false)));
+        assert_eq!(header(""), None);
+        assert_eq!(found("cookie", "a=b; mrp_session=abc; c=d"), Some(("abc".into(), true)));
+        assert_eq!(found("cookie", "mrp_session="), None);
+    }
+
+    #[test]
+    fn tokens_are_compared_whole() {
+        assert!(equal(b"secret", b"secret"));
+        assert!(!equal(b"secret", b"secreT") && !equal(b"secret", b"secre") && !equal(b"", b"x"));
+    }
+}

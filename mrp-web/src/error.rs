@@ -1,0 +1,182 @@
+//! What a refusal looks like in HTTP: the only place that decides status codes.
+//!
+//! The words are the service's; the cause behind them is logged here, once, and never sent.
+
+use std::error::Error as _;
+
+use mrp_core::Error;
+use mrp_core::api::ErrorBody;
+use mrp_core::blob::BlobError;
+use mrp_core::bmc::BmcError;
+use warp::http::header::ALLOW;
+use warp::http::{HeaderValue, StatusCode};
+
+use crate::reply::{self, Response};
+
+/// Why a request was refused.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// The service's refusal.
+    Service(Error),
+    /// A body that does not have the shape; the class is mr-provisioner's.
+    Schema {
+        /// `SchemaError`, `SchemaMissingKeyError`, `SchemaWrongKeyError`, `SchemaUnexpectedTypeError`.
+        class: &'static str,
+        /// Which key, and what would be right.
+        message: String,
+    },
+    /// A body that cannot be read at all.
+    Malformed {
+        /// `BadRequest`, `JSONDecodeError`.
+        class: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+    /// A body above the route's limit in bytes.
+    TooLarge(usize),
+    /// The client stopped sending.
+    TooSlow,
+    /// No valid token: answered with an empty body, as old clients expect.
+    Unauthorized,
+    /// A cookie used by another site's page.
+    ForeignOrigin,
+    /// No such path.
+    NoRoute,
+    /// The path is there, the method is not; the methods that are.
+    NoMethod(String),
+}
+
+/// What a handler answers.
+pub(crate) type Answer = Result<Response, ApiError>;
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        ApiError::Service(error)
+    }
+}
+
+impl ApiError {
+    /// A query parameter or body that does not have the shape.
+    pub(crate) fn schema(message: impl Into<String>) -> Self {
+        ApiError::Schema { class: "SchemaError", message: message.into() }
+    }
+
+    /// A request that cannot be read.
+    pub(crate) fn malformed(message: impl Into<String>) -> Self {
+        ApiError::Malformed { class: "BadRequest", message: message.into() }
+    }
+
+    /// A refusal in words, 400.
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        ApiError::Service(Error::Refused(message.into()))
+    }
+
+    /// The refusal for people and their programs.
+    pub(crate) fn into_json(self) -> Response {
+        let (status, class, message) = self.parts();
+        if matches!(self, ApiError::Unauthorized) {
+            return reply::empty(status);
+        }
+        let body = ErrorBody { error_type: class.to_owned(), errors: vec![message] };
+        self.with_headers(reply::json(status, &body))
+    }
+
+    /// The refusal for machines, whose consoles show it.
+    pub(crate) fn into_text(self) -> Response {
+        let (status, _, message) = self.parts();
+        self.with_headers(reply::text(status, format!("{message}\n")))
+    }
+
+    fn with_headers(&self, mut response: Response) -> Response {
+        if let ApiError::NoMethod(allowed) = self
+            && let Ok(allowed) = HeaderValue::from_str(allowed)
+        {
+            response.headers_mut().insert(ALLOW, allowed);
+        }
+        response
+    }
+
+    fn parts(&self) -> (StatusCode, &'static str, String) {
+        match self {
+            ApiError::Service(error) => service_parts(error),
+            ApiError::Schema { class, message } | ApiError::Malformed { class, message } => {
+                (StatusCode::BAD_REQUEST, class, message.clone())
+            }
+            ApiError::TooLarge(limit) => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "RequestEntityTooLarge",
+                format!("the body is too large; at most {limit} bytes are taken"),
+            ),
+            ApiError::TooSlow => {
+                (StatusCode::REQUEST_TIMEOUT, "RequestTimeout", "the body did not come in time".into())
+            }
+            ApiError::Unauthorized => {
+                (StatusCode::UNAUTHORIZED, "Unauthorized", "a valid token is needed".into())
+            }
+            ApiError::ForeignOrigin => (
+                StatusCode::FORBIDDEN,
+                "InvalidUsage",
+                "a session cookie changes things only with an Origin header of this server; programs send a token".into(),
+            ),
+            ApiError::NoRoute => (StatusCode::NOT_FOUND, "NotFound", "404: Not Found".into()),
+            ApiError::NoMethod(allowed) => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "MethodNotAllowed",
+                format!("405: Method Not Allowed; the methods are {allowed}"),
+            ),
+        }
+    }
+}
+
+fn service_parts(error: &Error) -> (StatusCode, &'static str, String) {
+    let (status, class) = match error {
+        Error::NotFound { .. } | Error::NoMatch => (StatusCode::NOT_FOUND, "InvalidUsage"),
+        Error::Query(_) => (StatusCode::BAD_REQUEST, "ValueError"),
+        Error::Conflict(_) => (StatusCode::CONFLICT, "IntegrityError"),
+        Error::Invalid { .. } => (StatusCode::BAD_REQUEST, "SchemaError"),
+        Error::Refused(_) => (StatusCode::BAD_REQUEST, "InvalidUsage"),
+        Error::Unauthenticated(_) => (StatusCode::UNAUTHORIZED, "Unauthorized"),
+        Error::Forbidden(_) => (StatusCode::FORBIDDEN, "InvalidUsage"),
+        Error::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
+        Error::Bmc(BmcError::Unreachable { .. } | BmcError::Timeout { .. }) => {
+            (StatusCode::GATEWAY_TIMEOUT, "BMCError")
+        }
+        Error::Bmc(BmcError::Unsupported(_)) => (StatusCode::BAD_REQUEST, "BMCError"),
+        Error::Bmc(_) => (StatusCode::BAD_GATEWAY, "BMCError"),
+        Error::Render(_) => (StatusCode::BAD_REQUEST, "TemplateError"),
+        Error::Unavailable(cause) if is_full(&**cause) => {
+            tracing::error!(cause = %chain(error), "a request failed");
+            let message = "there is no space left for images; remove images or enlarge the disk";
+            return (StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage", message.into());
+        }
+        Error::Unavailable(_) => {
+            tracing::error!(cause = %chain(error), "a request failed");
+            (StatusCode::SERVICE_UNAVAILABLE, "Unavailable")
+        }
+        // `Internal`, and kinds of error that this crate does not know.
+        _ => {
+            tracing::error!(cause = %chain(error), "a request failed");
+            (StatusCode::INTERNAL_SERVER_ERROR, "InternalError")
+        }
+    };
+    let message = match error {
+        Error::Render(error) => format!("Syntax error on preseed template: {error}"),
+        error => error.to_string(),
+    };
+    (status, class, message)
+}
+
+fn is_full(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    matches!(cause.downcast_ref::<BlobError>(), Some(BlobError::Full))
+}
+
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,67 @@
+//! What `mrp dnsmasq-event` reports of dnsmasq's leases.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use mrp_core::id::Timestamp;
+use mrp_core::mac::MacAddr;
+use mrp_core::service::discovery::Seen;
+use serde::Deserialize;
+
+use crate::call::Call;
+use crate::error::Answer;
+use crate::reply;
+use crate::router::{Route, Who};
+
+/// A report that was kept back for longer tells of an address, but of no boot that goes on now.
+const FRESH: Duration = Duration::from_secs(5 * 60);
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![Route::new("POST", "/dhcp/lease-event", "dhcp_lease_event", Who::Dhcp, lease_event)]
+}
+
+/// dnsmasq's word for what happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Action {
+    /// A new lease.
+    Add,
+    /// A lease that was there already; told for all of them after each start.
+    Old,
+    /// A lease ended.
+    Del,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LeaseEvent {
+    action: Action,
+    mac: MacAddr,
+    ipv4: Ipv4Addr,
+    #[serde(default)]
+    hostname: Option<String>,
+    #[serde(default)]
+    client_arch: Option<u16>,
+    /// Milliseconds since 1970.
+    at: i64,
+}
+
+async fn lease_event(call: Call) -> Answer {
+    let event: LeaseEvent = call.exact().await?;
+    let discovery = call.service().discovery();
+    let LeaseEvent { mac, ipv4, client_arch, .. } = event;
+    let fresh = call.service().now().since(Timestamp(event.at)) < FRESH;
+    match event.action {
+        Action::Del => discovery.lease_ended(mac).await?,
+        Action::Old => discovery.lease_repeated(mac, ipv4).await?,
+        Action::Add if !fresh => discovery.lease_repeated(mac, ipv4).await?,
+        Action::Add => {
+            if discovery.answer(mac).await?.is_none() {
+                let hostname = event.hostname;
+                discovery.seen(Seen { mac, hostname, client_arch, discover: false }).await?;
+            }
+            discovery.lease(mac, ipv4, Some(client_arch.is_some())).await?;
+        }
+    }
+    Ok(reply::no_content())
+}

@@ -1,0 +1,19 @@
+//! The routes that machines boot by, and those of the site's DHCP server; refusals are plain text.
+
+mod boot;
+mod dhcp;
+mod lease_event;
+mod phone_home;
+mod preseed;
+mod range;
+mod transfer;
+
+use crate::router::Route;
+
+/// All of them.
+pub(crate) fn routes() -> Vec<Route> {
+    [boot::routes(), preseed::routes(), phone_home::routes(), dhcp::routes(), lease_event::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
+}

@@ -1,0 +1,48 @@
+//! Answer files for installers.
+
+use warp::http::StatusCode;
+
+use crate::call::Call;
+use crate::error::{Answer, ApiError};
+use crate::reply;
+use crate::router::{Route, Who};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::new("GET", "/preseed/{id}", "get_answer_file", Who::Anyone, by_address),
+        Route::new("GET", "/preseed/{id}/{token}", "get_answer_file_by_token", Who::Anyone, by_token),
+        Route::new("GET", "/autoinstall/{token}/user-data", "get_user_data", Who::Anyone, user_data),
+        Route::new("GET", "/autoinstall/{token}/meta-data", "get_meta_data", Who::Anyone, nothing),
+        Route::new("GET", "/autoinstall/{token}/vendor-data", "get_vendor_data", Who::Anyone, nothing),
+    ]
+}
+
+async fn by_address(call: Call) -> Answer {
+    answer_file(&call, None).await
+}
+
+async fn by_token(call: Call) -> Answer {
+    answer_file(&call, Some(token(&call, 1)?)).await
+}
+
+async fn answer_file(call: &Call, token: Option<&str>) -> Answer {
+    let (client, local) = (call.peer.address.ip(), call.peer.local.ip());
+    let text = call.service().boot().answer_file(call.id(0)?, token, client, local).await?;
+    Ok(reply::text(StatusCode::OK, text))
+}
+
+async fn user_data(call: Call) -> Answer {
+    let (client, local) = (call.peer.address.ip(), call.peer.local.ip());
+    let text = call.service().boot().answer_file_by_token(token(&call, 0)?, client, local).await?;
+    Ok(reply::text(StatusCode::OK, text))
+}
+
+/// cloud-init insists on files that have nothing to say here.
+async fn nothing(call: Call) -> Answer {
+    call.service().boot().check_token(token(&call, 0)?).await?;
+    Ok(reply::text(StatusCode::OK, ""))
+}
+
+fn token(call: &Call, index: usize) -> Result<&str, ApiError> {
+    call.params.get(index).map(String::as_str).ok_or(ApiError::NoRoute)
+}

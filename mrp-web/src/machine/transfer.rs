@@ -1,0 +1,167 @@
+//! Streams an image and tells the service how far it came: twice a second, and at the end, whichever end it is.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::stream;
+use mrp_core::Provisioner;
+use mrp_core::blob::Blob;
+use mrp_core::service::boot::{Transfer, TransferReport};
+use tokio::sync::mpsc;
+use warp::Reply;
+use warp::http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use warp::http::{HeaderValue, Method, StatusCode};
+
+use crate::call::Call;
+use crate::machine::range::{self, Wanted};
+use crate::reply::{self, Response};
+
+/// Bytes read at once.
+const CHUNK: u64 = 256 << 10;
+/// Chunks read ahead of the client.
+const AHEAD: usize = 2;
+/// How often progress is told.
+const TELL: Duration = Duration::from_millis(500);
+
+/// The answer with an image, or with a part of it.
+pub(super) fn serve(call: &Call, blob: Blob, transfer: Transfer) -> Response {
+    let total = blob.len;
+    let (status, part) = match range::parse(call.header(RANGE.as_str()), total) {
+        Wanted::Whole => (StatusCode::OK, 0..total),
+        Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
+        Wanted::Nothing => {
+            let mut response =
+                reply::text(StatusCode::RANGE_NOT_SATISFIABLE, format!("the file has {total} bytes\n"));
+            set(&mut response, CONTENT_RANGE, &format!("bytes */{total}"));
+            return response;
+        }
+    };
+    let mut response = if call.method == Method::HEAD || part.is_empty() {
+        Response::default()
+    } else {
+        start(call, blob.file, part.clone(), total, transfer)
+    };
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(CONTENT_LENGTH, (part.end - part.start).into());
+    if status == StatusCode::PARTIAL_CONTENT {
+        set(&mut response, CONTENT_RANGE, &format!("bytes {}-{}/{total}", part.start, part.end - 1));
+    }
+    response
+}
+
+fn set(response: &mut Response, name: warp::http::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+fn start(call: &Call, file: File, part: Range<u64>, total: u64, transfer: Transfer) -> Response {
+    let (send, mut receive) = mpsc::channel::<io::Result<Bytes>>(AHEAD);
+    let sent = Arc::new(AtomicU64::new(0));
+    let sending = Sending {
+        service: call.service().clone(),
+        transfer,
+        file: Arc::new(file),
+        part: part.clone(),
+        total,
+        sent: sent.clone(),
+        started: Instant::now(),
+    };
+    call.state.start_task(sending.run(send));
+    let expected = part.end - part.start;
+    let chunks = stream::poll_fn(move |context| {
+        if sent.load(Ordering::Relaxed) == expected {
+            return std::task::Poll::Ready(None);
+        }
+        receive.poll_recv(context).map(|chunk| {
+            if let Some(Ok(chunk)) = &chunk {
+                sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+            }
+            chunk
+        })
+    });
+    warp::reply::stream(chunks).into_response()
+}
+
+/// An image on its way to a client.
+struct Sending {
+    service: Provisioner,
+    transfer: Transfer,
+    file: Arc<File>,
+    part: Range<u64>,
+    total: u64,
+    /// Bytes that were handed to the connection.
+    sent: Arc<AtomicU64>,
+    started: Instant,
+}
+
+impl Sending {
+    async fn run(self, send: mpsc::Sender<io::Result<Bytes>>) {
+        let mut tell = tokio::time::interval(TELL);
+        tell.tick().await;
+        let mut at = self.part.start;
+        'chunks: while at < self.part.end {
+            let chunk = self.read(at).await;
+            at += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+            let failed = chunk.is_err();
+            loop {
+                tokio::select! {
+                    permit = send.reserve() => match permit {
+                        Ok(permit) => break permit.send(chunk),
+                        Err(_) => break 'chunks,
+                    },
+                    _ = tell.tick() => self.report(false).await,
+                }
+            }
+            if failed {
+                break;
+            }
+        }
+        // The connection lets go of the stream when it has the last byte, or when the client is gone.
+        loop {
+            tokio::select! {
+                () = send.closed() => break,
+                _ = tell.tick() => self.report(false).await,
+            }
+        }
+        self.report(true).await;
+    }
+
+    async fn read(&self, at: u64) -> io::Result<Bytes> {
+        let (file, len) = (self.file.clone(), CHUNK.min(self.part.end - at));
+        let read = move || {
+            let mut chunk = vec![0; usize::try_from(len).unwrap_or(0)];
+            file.read_exact_at(&mut chunk, at)?;
+            Ok(Bytes::from(chunk))
+        };
+        tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
+    }
+
+    /// Tells how far the client is in the file. A part from the middle that is complete says nothing of the whole.
+    async fn report(&self, ended: bool) {
+        let sent = self.sent.load(Ordering::Relaxed);
+        let whole_part = sent == self.part.end - self.part.start;
+        let (bytes, total) = (self.part.start + sent, self.total);
+        let over = ended && (!whole_part || bytes == total);
+        #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
+        let rate = sent as f64 / self.started.elapsed().as_secs_f64().max(1e-6) / 1e6;
+        let detail = if whole_part || !ended {
+            format!("{rate:.1} MB/s")
+        } else {
+            format!("{rate:.1} MB/s, the connection was cut off")
+        };
+        let report = TransferReport { bytes, total, over, detail };
+        if let Err(error) = self.service.boot().transferred(&self.transfer, report).await {
+            tracing::warn!(%error, "a transfer could not be written down");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Prometheus text: requests by operation and status with their durations, and the lab in figures.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use mrp_core::machine::MachineState;
+use mrp_core::store::{EventFilter, RunFilter};
+use mrp_core::{Actor, Error, Provisioner};
+
+/// Upper bounds of the buckets, in seconds.
+const BOUNDS: [f64; 8] = [0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 20.0, 60.0];
+
+/// Durations of one operation's answers with one status.
+#[derive(Debug, Clone, Copy, Default)]
+struct Timing {
+    count: u64,
+    seconds: f64,
+    buckets: [u64; BOUNDS.len()],
+}
+
+/// What one door has answered.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics(Mutex<BTreeMap<(&'static str, u16), Timing>>);
+
+impl Metrics {
+    /// Counts an answer.
+    pub(crate) fn note(&self, operation: &'static str, status: u16, took: Duration) {
+        let mut timings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let timing = timings.entry((operation, status)).or_default();
+        let seconds = took.as_secs_f64();
+        timing.count += 1;
+        timing.seconds += seconds;
+        for (bound, bucket) in BOUNDS.iter().zip(&mut timing.buckets) {
+            *bucket += u64::from(seconds <= *bound);
+        }
+    }
+
+    fn write(&self, out: &mut String) {
+        let timings = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let name = "mrp_http_request_duration_seconds";
+        head(out, name, "histogram", "Time from a request's head to its answer's head.");
+        for ((operation, status), timing) in timings {
+            let labels = format!("operation=\"{operation}\",status=\"{status}\"");
+            for (bound, count) in BOUNDS.iter().zip(timing.buckets) {
+                let _ = writeln!(out, "{name}_bucket{{{labels},le=\"{bound}\"}} {count}");
+            }
+            let Timing { count, seconds, .. } = timing;
+            let _ = writeln!(out, "{name}_bucket{{{labels},le=\"+Inf\"}} {count}");
+            let _ = writeln!(out, "{name}_sum{{{labels}}} {seconds}");
+            let _ = writeln!(out, "{name}_count{{{labels}}} {count}");
+        }
+    }
+}
+
+/// The whole text of a scrape, without what others add.
+pub(crate) async fn text(metrics: &Metrics, service: &Provisioner) -> Result<String, Error> {
+    let actor = Actor::system();
+    let machines = service.machines().list(&actor, true, None).await?;
+    let active = service.runs().list(&actor, RunFilter { active: true, ..RunFilter::default() }).await?;
+    let last = service.events().list(&actor, EventFilter { last: 1, ..EventFilter::default() }).await?;
+    let mut out = String::new();
+    head(&mut out, "mrp_machines", "gauge", "Machines by state.");
+    for state in [MachineState::Unknown, MachineState::Ready, MachineState::Provisioning, MachineState::Error]
+    {
+        let count = machines.iter().filter(|view| view.machine.state == state).count();
+        let _ = writeln!(out, "mrp_machines{{state=\"{state}\"}} {count}");
+    }
+    head(&mut out, "mrp_machines_netboot", "gauge", "Machines that netboot when they start.");
+    let armed = machines.iter().filter(|view| view.machine.netboot.is_on()).count();
+    let _ = writeln!(out, "mrp_machines_netboot {armed}");
+    head(&mut out, "mrp_runs_active", "gauge", "Provision runs under way.");
+    let _ = writeln!(out, "mrp_runs_active {}", active.len());
+    head(&mut out, "mrp_events_total", "counter", "Events written since the store was made.");
+    let _ = writeln!(out, "mrp_events_total {}", last.first().map_or(0, |event| event.id.get()));
+    metrics.write(&mut out);
+    Ok(out)
+}
+
+fn head(out: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
