@@ -81,6 +81,9 @@ impl<'de, T> Deserialize<'de> for Id<T> {
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
+    /// 9999-12-31T23:59:59.999Z, the last that RFC 3339 can write.
+    const LAST_WRITTEN: i64 = 253_402_300_799_999;
+
     /// The same point as the standard library has it.
     pub fn system_time(self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(self.0).unwrap_or(0))
@@ -88,7 +91,7 @@ impl Timestamp {
 
     /// The time from `earlier` to here; zero if `earlier` is later.
     pub fn since(self, earlier: Timestamp) -> Duration {
-        Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0))
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
 
@@ -108,7 +111,8 @@ impl From<SystemTime> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_rfc3339_millis(self.system_time()).fmt(f)
+        let writable = Timestamp(self.0.clamp(0, Self::LAST_WRITTEN));
+        humantime::format_rfc3339_millis(writable.system_time()).fmt(f)
     }
 }
 impl fmt::Debug for Timestamp {
@@ -138,5 +142,12 @@ mod tests {
         let json = serde_json::to_string(&at).unwrap();
         assert_eq!(json, "\"2023-11-14T22:13:20.123Z\"");
         assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), at);
+    }
+
+    #[test]
+    fn a_timestamp_beyond_the_calendar_is_written_as_its_end() {
+        assert_eq!(Timestamp(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(Timestamp(i64::MIN).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp(i64::MIN).since(Timestamp(i64::MAX)), Duration::ZERO);
     }
 }

@@ -6,8 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use mrp_core::store::{StoreError, StoreResult};
-use sqlx::SqlitePool;
 use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{Row, SqlitePool};
 
 use super::statement::failed;
 
@@ -38,12 +38,23 @@ pub(super) async fn migrate(path: &Path, pool: &SqlitePool) -> StoreResult<()> {
     });
     let lock = lock.await.map_err(|error| StoreError::Internal(Box::new(error)))?;
     let _lock = lock.map_err(|error| unavailable(path, &format!("its folder cannot be locked: {error}")))?;
+    if is_foreign(pool).await.map_err(|error| refused(path, error))? {
+        return Err(broken(path, "is a database of another program"));
+    }
     MIGRATIONS.run(pool).await.map_err(|error| unmigrated(path, error))?;
     // A file that cannot be written is found here, not by the first person who changes something.
     let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| refused(path, error))?;
     let touch = sqlx::query("DELETE FROM users WHERE id < 0").execute(&mut *tx).await;
     touch.map_err(|error| refused(path, error))?;
     tx.rollback().await.map_err(|error| refused(path, error))
+}
+
+/// True if there are tables, and none that says which migrations have run.
+async fn is_foreign(pool: &SqlitePool) -> Result<bool, sqlx::Error> {
+    let tables = "SELECT COUNT(*), COUNT(*) FILTER (WHERE name = '_sqlx_migrations') FROM sqlite_master";
+    let row = sqlx::query(tables).fetch_one(pool).await?;
+    let (all, ours): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    Ok(all > 0 && ours == 0)
 }
 
 /// The same for a database that nobody else sees.
