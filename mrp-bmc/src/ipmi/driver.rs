@@ -1,0 +1,231 @@
+//! The driver `plain`: a BMC that speaks IPMI 2.0 over RMCP+ and serves one machine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use mrp_core::bmc::{
+    Bmc, BmcConfig, BmcError, BootDevice, BootOverride, Capabilities, Node, OpenBmc, Power, PowerAction,
+};
+use tokio::sync::Mutex;
+
+use super::options;
+use super::wire::chassis_control::ChassisControl;
+use super::wire::get_chassis_status::GetChassisStatus;
+use super::wire::set_session_privilege::level;
+use super::wire::system_boot_options::{
+    BOOT_INFO_FOR_BIOS, BootFlags, GetSystemBootOptions, NO_EXPIRY, SET_COMPLETE, SET_IN_PROGRESS,
+    SetSystemBootOptions, parameter,
+};
+use super::wire::{Message, completion_code};
+
+mod failure;
+mod link;
+
+use failure::CallError;
+use link::{Link, Repeat, Target};
+
+/// A node that the BMC is just cycling may still report "off"; so long it is given to come on by itself.
+const CYCLE_PAUSE: Duration = Duration::from_millis(500);
+
+/// An IPMI 2.0 BMC. One session is kept and shared; concurrent calls queue for it.
+#[derive(Debug)]
+pub struct IpmiBmc {
+    target: Arc<Target>,
+    link: Mutex<Link>,
+}
+
+#[async_trait]
+impl OpenBmc for IpmiBmc {
+    const DRIVER: &'static str = "plain";
+
+    fn options() -> serde_json::Value {
+        options::schema()
+    }
+
+    async fn open(config: BmcConfig) -> Result<Self, BmcError> {
+        let (options, login) = options::read(&config)?;
+        let address = options::address(&config.address)?;
+        let target = Arc::new(Target { address, login: Arc::new(login), options });
+        Ok(Self { link: Mutex::new(Link::new(target.clone())), target })
+    }
+}
+
+#[async_trait]
+impl Bmc for IpmiBmc {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { reset: true, soft_power: true, set_boot: true, read_boot: true, console: false }
+    }
+
+    async fn power(&self, _node: &Node) -> Result<Power, BmcError> {
+        const OPERATION: &str = "reading the power state";
+        self.bounded(OPERATION, async |link| read_power(link).await).await
+    }
+
+    async fn set_power(&self, _node: &Node, action: PowerAction) -> Result<(), BmcError> {
+        let operation = match action {
+            PowerAction::On => "switching on",
+            PowerAction::Off => "switching off",
+            PowerAction::Cycle => "the power cycle (it may have been carried out)",
+            PowerAction::Reset => "the reset (it may have been carried out)",
+            PowerAction::Soft => "the soft shutdown (it may have been carried out)",
+        };
+        self.bounded(operation, async |link| change_power(link, action).await).await
+    }
+
+    async fn set_boot(&self, _node: &Node, boot: Option<BootOverride>) -> Result<(), BmcError> {
+        let expiry_off = self.target.options.boot_expiry_off;
+        let flags = boot.map_or_else(BootFlags::default, flags_of);
+        self.bounded("setting the boot device", async |link| write_boot(link, flags, expiry_off).await).await
+    }
+
+    async fn boot(&self, _node: &Node) -> Result<Option<BootOverride>, BmcError> {
+        let flags = self.bounded("reading the boot device", async |link| read_boot(link).await).await?;
+        if !flags.is_valid() || flags.device() == 0 {
+            return Ok(None);
+        }
+        let unknown = BmcError::Unsupported("reading back a boot device other than pxe, disk and bios");
+        override_of(flags).map(Some).ok_or(unknown)
+    }
+
+    async fn close(&self) {
+        self.link.lock().await.close().await;
+    }
+}
+
+impl Drop for IpmiBmc {
+    fn drop(&mut self) {
+        self.link.get_mut().close_now();
+    }
+}
+
+impl IpmiBmc {
+    /// Waits for the session, does something with it, and puts a bound on both.
+    async fn bounded<T>(
+        &self,
+        operation: &'static str,
+        act: impl AsyncFnOnce(&mut Link) -> Result<T, CallError>,
+    ) -> Result<T, BmcError> {
+        let address = &self.target.address;
+        let call = async { act(&mut *self.link.lock().await).await };
+        match tokio::time::timeout(self.target.options.limit, call).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => match error.into_error(address, operation) {
+                BmcError::Timeout { address, .. } => Err(BmcError::Timeout { address, operation }),
+                error => Err(error),
+            },
+            Err(_) => Err(BmcError::Timeout { address: address.clone(), operation }),
+        }
+    }
+}
+
+async fn read_power(link: &mut Link) -> Result<Power, CallError> {
+    let status = link.execute(&GetChassisStatus, level::USER, Repeat::Harmless).await?;
+    Ok(if status.is_on() { Power::On } else { Power::Off })
+}
+
+async fn change_power(link: &mut Link, action: PowerAction) -> Result<(), CallError> {
+    match action {
+        PowerAction::On => reach(link, ChassisControl::PowerUp, Power::On).await,
+        PowerAction::Off => reach(link, ChassisControl::PowerDown, Power::Off).await,
+        PowerAction::Cycle => restart(link, ChassisControl::PowerCycle).await,
+        PowerAction::Reset => restart(link, ChassisControl::HardReset).await,
+        PowerAction::Soft if read_power(link).await? == Power::Off => Ok(()),
+        PowerAction::Soft => {
+            link.execute(&ChassisControl::SoftShutdown, level::OPERATOR, Repeat::Never).await.map(|_| ())
+        }
+    }
+}
+
+/// Switches on or off. Some BMCs refuse what is the case already.
+async fn reach(link: &mut Link, control: ChassisControl, wanted: Power) -> Result<(), CallError> {
+    match link.execute(&control, level::OPERATOR, Repeat::Harmless).await {
+        Ok(_) => Ok(()),
+        Err(CallError::Completion(code @ (completion_code::NOT_IN_PRESENT_STATE | 0xff))) => {
+            let reached = read_power(link).await? == wanted;
+            if reached { Ok(()) } else { Err(CallError::Completion(code)) }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Cycle or reset: never sent twice, since the second one would come in the middle of the boot that the first one began.
+async fn restart(link: &mut Link, control: ChassisControl) -> Result<(), CallError> {
+    if read_power(link).await? == Power::Off {
+        return reach(link, ChassisControl::PowerUp, Power::On).await;
+    }
+    match link.execute(&control, level::OPERATOR, Repeat::Never).await {
+        Ok(_) => Ok(()),
+        Err(CallError::Bmc(lost @ BmcError::Timeout { .. })) => {
+            if read_power(link).await? == Power::On {
+                return Err(lost.into());
+            }
+            tokio::time::sleep(CYCLE_PAUSE).await;
+            reach(link, ChassisControl::PowerUp, Power::On).await
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Parameter 5, with what should go along with it. Many BMCs lack parameters 0, 3 and 4, which does no harm.
+async fn write_boot(link: &mut Link, flags: BootFlags, expiry_off: bool) -> Result<(), CallError> {
+    if expiry_off {
+        best_effort(link, parameter::BOOT_FLAG_VALID_BIT_CLEARING, &NO_EXPIRY).await?;
+    }
+    let begun = best_effort(link, parameter::SET_IN_PROGRESS, &SET_IN_PROGRESS).await?;
+    best_effort(link, parameter::BOOT_INFO_ACKNOWLEDGE, &BOOT_INFO_FOR_BIOS).await?;
+    let set = SetSystemBootOptions::new(parameter::BOOT_FLAGS, flags.to_bytes());
+    let outcome = link.execute(&set, level::OPERATOR, Repeat::Harmless).await;
+    if begun {
+        best_effort(link, parameter::SET_IN_PROGRESS, &SET_COMPLETE).await?;
+    }
+    outcome.map(|_| ())
+}
+
+/// True if the BMC took the parameter.
+async fn best_effort(link: &mut Link, parameter: u8, data: &[u8]) -> Result<bool, CallError> {
+    let set = SetSystemBootOptions::new(parameter, data);
+    match link.execute(&set, level::OPERATOR, Repeat::Harmless).await {
+        Ok(_) => Ok(true),
+        Err(CallError::Completion(completion_code::INSUFFICIENT_PRIVILEGE)) => {
+            Err(CallError::Completion(completion_code::INSUFFICIENT_PRIVILEGE))
+        }
+        Err(CallError::Completion(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+async fn read_boot(link: &mut Link) -> Result<BootFlags, CallError> {
+    let get = GetSystemBootOptions::new(parameter::BOOT_FLAGS);
+    let option = link.execute(&get, level::OPERATOR, Repeat::Harmless).await?;
+    if option.parameter_invalid {
+        return Ok(BootFlags::default());
+    }
+    let mut data = option.data;
+    // Some BMCs leave out the bytes at the end, which say nothing of the device.
+    data.resize(data.len().max(5), 0);
+    Ok(BootFlags::decode(&data).expect("five bytes are boot flags"))
+}
+
+fn flags_of(boot: BootOverride) -> BootFlags {
+    let persistent = if boot.persistent { BootFlags::PERSISTENT } else { 0 };
+    let efi = if boot.efi { BootFlags::EFI } else { 0 };
+    let data2 = match boot.device {
+        BootDevice::Pxe => BootFlags::PXE,
+        BootDevice::Disk => BootFlags::DISK,
+        BootDevice::Bios => BootFlags::BIOS,
+    };
+    BootFlags { data1: BootFlags::VALID | persistent | efi, data2, ..BootFlags::default() }
+}
+
+/// The override that flags mean. `None` for a device that mrp has no name for.
+pub(crate) fn override_of(flags: BootFlags) -> Option<BootOverride> {
+    let device = match flags.device() {
+        BootFlags::PXE => BootDevice::Pxe,
+        BootFlags::DISK => BootDevice::Disk,
+        BootFlags::BIOS => BootDevice::Bios,
+        _ => return None,
+    };
+    let efi = flags.data1 & BootFlags::EFI != 0;
+    Some(BootOverride { device, efi, persistent: flags.data1 & BootFlags::PERSISTENT != 0 })
+}

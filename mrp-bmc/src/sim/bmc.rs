@@ -1,0 +1,133 @@
+//! The BMC without its socket: a datagram comes in, the datagrams that answer it go out.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use mrp_core::secret::random_bytes;
+
+use super::commands::{self, Caller};
+use super::machine::Machine;
+use super::sessions::Sessions;
+use super::{Faults, SimConfig};
+use crate::ipmi::channel::Rejected;
+use crate::ipmi::wire::lan_message::{Request, Response};
+use crate::ipmi::wire::open_session::OpenSessionRequest;
+use crate::ipmi::wire::rakp::{Rakp1, Rakp3};
+use crate::ipmi::wire::rmcp::RmcpHeader;
+use crate::ipmi::wire::rmcp_plus::{AUTH_TYPE_RMCP_PLUS, PayloadType, RmcpPlus};
+use crate::ipmi::wire::session_v15::SessionV15;
+use crate::ipmi::wire::{DecodeError, Message};
+
+/// A BMC with its machine and its sessions.
+#[derive(Debug)]
+pub(super) struct Bmc {
+    pub(super) config: SimConfig,
+    pub(super) faults: Faults,
+    pub(super) machine: Machine,
+    pub(super) sessions: Sessions,
+    pub(super) guid: [u8; 16],
+}
+
+impl Bmc {
+    pub(super) fn new(config: SimConfig, guid: [u8; 16]) -> Self {
+        let machine = Machine::new(&config);
+        Self { config, faults: Faults::default(), machine, sessions: Sessions::default(), guid }
+    }
+
+    /// Answers a datagram. What it cannot read it ignores.
+    pub(super) fn handle(&mut self, peer: SocketAddr, datagram: &[u8], now: Instant) -> Vec<Vec<u8>> {
+        if self.faults.silent {
+            return Vec::new();
+        }
+        if self.faults.garbage {
+            return vec![random_bytes::<24>().to_vec()];
+        }
+        let body = RmcpHeader::strip(datagram).map_err(Rejected::from);
+        body.and_then(|body| self.answer(peer, body, now)).unwrap_or_default()
+    }
+
+    fn answer(&mut self, peer: SocketAddr, body: &[u8], now: Instant) -> Result<Vec<Vec<u8>>, Rejected> {
+        if body.first() != Some(&AUTH_TYPE_RMCP_PLUS) {
+            let packet = SessionV15::decode(body)?;
+            let response = self.outside_session(&Request::decode(&packet.payload)?, now);
+            let answer = response.map(|response| SessionV15::outside_session(response.to_bytes()));
+            return Ok(answer.iter().map(datagram_of).collect());
+        }
+        let packet = RmcpPlus::decode(body)?;
+        if packet.session_id != 0 {
+            return self.in_session(packet.session_id, body, now);
+        }
+        let answer = self.handshake(peer, &packet, now)?;
+        let answer = answer.map(|(kind, payload)| RmcpPlus::outside_session(kind, payload));
+        Ok(answer.iter().map(datagram_of).collect())
+    }
+
+    /// Answers what belongs to no session yet.
+    fn handshake(
+        &mut self,
+        peer: SocketAddr,
+        packet: &RmcpPlus,
+        now: Instant,
+    ) -> Result<Option<(PayloadType, Vec<u8>)>, DecodeError> {
+        let key = self.user_key();
+        let payload = packet.payload.as_slice();
+        Ok(match packet.payload_type {
+            PayloadType::Ipmi => {
+                let response = self.outside_session(&Request::decode(payload)?, now);
+                response.map(|response| (PayloadType::Ipmi, response.to_bytes()))
+            }
+            PayloadType::OpenSessionRequest => {
+                let request = OpenSessionRequest::decode(payload)?;
+                let response = self.sessions.open(peer, &request, &self.config, &self.faults, now);
+                Some((PayloadType::OpenSessionResponse, response.to_bytes()))
+            }
+            PayloadType::Rakp1 => {
+                let rakp2 = self.sessions.rakp1(&Rakp1::decode(payload)?, &self.config, &key, self.guid);
+                Some((PayloadType::Rakp2, rakp2.to_bytes()))
+            }
+            PayloadType::Rakp3 => {
+                let rakp4 = self.sessions.rakp3(&Rakp3::decode(payload)?, &key, now);
+                rakp4.map(|rakp4| (PayloadType::Rakp4, rakp4.to_bytes()))
+            }
+            PayloadType::OpenSessionResponse | PayloadType::Rakp2 | PayloadType::Rakp4 => None,
+        })
+    }
+
+    fn outside_session(&mut self, request: &Request, now: Instant) -> Option<Response> {
+        commands::answer(self, request, &Caller::OUTSIDE, now)
+    }
+
+    fn in_session(&mut self, id: u32, body: &[u8], now: Instant) -> Result<Vec<Vec<u8>>, Rejected> {
+        let timeout = self.config.session_timeout;
+        let session = self.sessions.active(id, timeout, now).ok_or(Rejected::OtherSession)?;
+        let channel = session.channel.as_mut().ok_or(Rejected::OtherSession)?;
+        let request = Request::decode(&channel.open(body)?)?;
+        session.touch(now);
+        let caller = Caller { session: Some(id), privilege: session.privilege, limit: session.limit };
+        // The session may be gone after its own Close Session, whose answer still belongs to it.
+        let mut channel = session.channel.take().ok_or(Rejected::OtherSession)?;
+        let answer = commands::answer(self, &request, &caller, now);
+        let sealed = answer.map(|answer| channel.seal(&answer.to_bytes(), random_bytes()));
+        self.sessions.put_back(id, channel);
+        let Some(sealed) = sealed else { return Ok(Vec::new()) };
+        if !self.faults.forged {
+            return Ok(vec![sealed]);
+        }
+        let mut forged = sealed.clone();
+        *forged.last_mut().expect("a sealed packet is not empty") ^= 1;
+        Ok(vec![forged, sealed])
+    }
+
+    fn user_key(&self) -> Vec<u8> {
+        if self.faults.wrong_password {
+            return random_bytes::<20>().to_vec();
+        }
+        self.config.password.expose().as_bytes().to_vec()
+    }
+}
+
+fn datagram_of<M: Message>(packet: &M) -> Vec<u8> {
+    let mut datagram = RmcpHeader.to_bytes();
+    packet.encode(&mut datagram);
+    datagram
+}

@@ -1,0 +1,36 @@
+//! What the tests of the driver share: a driver that is pointed at an address and hurries.
+
+use std::net::SocketAddr;
+
+use mrp_bmc::IpmiBmc;
+use mrp_bmc::sim::{BmcSimulator, SimConfig};
+use mrp_core::bmc::{BmcConfig, OpenBmc, Privilege};
+use mrp_core::secret::Secret;
+use serde_json::{Value, json};
+
+/// A simulated BMC on a free port of the loopback.
+pub(crate) async fn simulator(config: SimConfig) -> BmcSimulator {
+    BmcSimulator::start(SocketAddr::from(([127, 0, 0, 1], 0)), config).await.unwrap()
+}
+
+/// What opens a BMC with the simulator's account.
+pub(crate) fn config(address: SocketAddr, options: Value) -> BmcConfig {
+    let Value::Object(options) = options else { panic!("options are an object") };
+    BmcConfig {
+        address: address.to_string(),
+        username: "admin".into(),
+        password: Secret::new("admin"),
+        privilege: Privilege::Admin,
+        options,
+    }
+}
+
+/// The driver with short waits.
+pub(crate) async fn driver(address: SocketAddr) -> IpmiBmc {
+    driver_with(address, json!({"retry_ms": 100, "tries": 4})).await
+}
+
+/// The driver with options.
+pub(crate) async fn driver_with(address: SocketAddr, options: Value) -> IpmiBmc {
+    IpmiBmc::open(config(address, options)).await.unwrap()
+}

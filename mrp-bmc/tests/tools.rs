@@ -1,0 +1,166 @@
+//! `ipmitool` and `ipmipower` switch the simulated BMC: it speaks the protocol that others speak, not only ours.
+//!
+//! Run by name (`make real`): they need the distribution's packages `ipmitool` and `freeipmi-tools`, and fail without.
+
+mod support;
+
+use std::net::SocketAddr;
+
+use mrp_bmc::sim::{BmcSimulator, SimConfig};
+use mrp_core::bmc::{BootDevice, BootOverride, Power};
+use mrp_core::secret::Secret;
+use support::simulator;
+use tokio::process::Command;
+
+/// The longest password that IPMI 2.0 allows.
+const PASSWORD: &str = "twenty-bytes-exactly";
+
+async fn bmc() -> BmcSimulator {
+    simulator(SimConfig { password: Secret::new(PASSWORD), ..SimConfig::default() }).await
+}
+
+/// Runs a tool and returns what it prints; a failure is the test's.
+async fn run(tool: &str, arguments: &[&str], env: &[(&str, &str)]) -> String {
+    let mut command = Command::new(tool);
+    command.args(arguments).envs(env.iter().copied()).env("LC_ALL", "C").kill_on_drop(true);
+    let output = command.output().await.unwrap_or_else(|error| panic!("{tool} does not start: {error}"));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{tool} {arguments:?}: {text}");
+    text
+}
+
+async fn ipmitool(address: SocketAddr, suite: &str, arguments: &[&str]) -> String {
+    let port = address.port().to_string();
+    let common = [
+        "-I",
+        "lanplus",
+        "-H",
+        "127.0.0.1",
+        "-p",
+        &port,
+        "-U",
+        "admin",
+        "-E",
+        "-C",
+        suite,
+        "-N",
+        "5",
+        "-R",
+        "2",
+    ];
+    run("ipmitool", &[&common, arguments].concat(), &[("IPMI_PASSWORD", PASSWORD)]).await
+}
+
+#[tokio::test]
+async fn ipmitool_switches_the_power_with_suites_17_and_3() {
+    for suite in ["17", "3"] {
+        let bmc = bmc().await;
+        let address = bmc.local_addr();
+        assert!(
+            ipmitool(address, suite, &["chassis", "power", "status"]).await.contains("Chassis Power is off")
+        );
+        ipmitool(address, suite, &["chassis", "power", "on"]).await;
+        assert_eq!(bmc.power(), Power::On, "suite {suite}");
+        assert!(
+            ipmitool(address, suite, &["chassis", "power", "status"]).await.contains("Chassis Power is on")
+        );
+        ipmitool(address, suite, &["chassis", "power", "cycle"]).await;
+        ipmitool(address, suite, &["chassis", "power", "reset"]).await;
+        assert_eq!(bmc.power(), Power::On);
+        ipmitool(address, suite, &["chassis", "power", "soft"]).await;
+        assert_eq!(bmc.power(), Power::Off);
+        assert_eq!(bmc.sessions(), 0, "ipmitool's sessions were closed");
+    }
+}
+
+#[tokio::test]
+async fn ipmitool_sets_and_reads_the_boot_device() {
+    for suite in ["17", "3"] {
+        let bmc = bmc().await;
+        let address = bmc.local_addr();
+        ipmitool(address, suite, &["chassis", "bootdev", "pxe", "options=efiboot"]).await;
+        assert_eq!(bmc.boot(), Some(BootOverride { device: BootDevice::Pxe, efi: true, persistent: false }));
+        let read = ipmitool(address, suite, &["chassis", "bootparam", "get", "5"]).await;
+        assert!(
+            read.contains("Boot Flag Valid") && read.contains("Force PXE") && read.contains("BIOS EFI boot"),
+            "{read}"
+        );
+        ipmitool(address, suite, &["chassis", "bootdev", "disk", "options=persistent"]).await;
+        assert_eq!(bmc.boot(), Some(BootOverride { device: BootDevice::Disk, efi: false, persistent: true }));
+        ipmitool(address, suite, &["chassis", "bootdev", "bios"]).await;
+        assert_eq!(
+            bmc.boot(),
+            Some(BootOverride { device: BootDevice::Bios, efi: false, persistent: false })
+        );
+        ipmitool(address, suite, &["chassis", "bootdev", "none"]).await;
+        assert_eq!(bmc.boot(), None);
+    }
+}
+
+#[tokio::test]
+async fn ipmitool_finds_what_it_asks_a_bmc_for() {
+    let bmc = bmc().await;
+    let address = bmc.local_addr();
+    assert!(ipmitool(address, "17", &["mc", "info"]).await.contains("IPMI Version              : 2.0"));
+    let ciphers = ipmitool(address, "17", &["channel", "getciphers", "ipmi"]).await;
+    assert!(ciphers.contains("17") && ciphers.contains("hmac_sha256"), "{ciphers}");
+    ipmitool(address, "17", &["mc", "guid"]).await;
+    assert!(ipmitool(address, "17", &["channel", "info", "1"]).await.contains("802.3 LAN"));
+}
+
+#[tokio::test]
+async fn ipmitool_is_refused_with_a_wrong_password() {
+    let bmc = simulator(SimConfig { password: Secret::new("another"), ..SimConfig::default() }).await;
+    let port = bmc.local_addr().port().to_string();
+    let arguments = [
+        "-I",
+        "lanplus",
+        "-H",
+        "127.0.0.1",
+        "-p",
+        &port,
+        "-U",
+        "admin",
+        "-E",
+        "-C",
+        "17",
+        "chassis",
+        "power",
+        "on",
+    ];
+    let mut command = Command::new("ipmitool");
+    command.args(arguments).env("IPMI_PASSWORD", PASSWORD).kill_on_drop(true);
+    let output = command.output().await.expect("ipmitool starts");
+    assert!(!output.status.success());
+    assert_eq!(bmc.power(), Power::Off);
+}
+
+async fn ipmipower(address: SocketAddr, suite: &str, action: &str) -> String {
+    let target = format!("127.0.0.1:{}", address.port());
+    let folder = tempfile::tempdir().unwrap();
+    // The password goes in by a file, as it would on a shared host.
+    let file = folder.path().join("freeipmi.conf");
+    std::fs::write(&file, format!("username admin\npassword {PASSWORD}\n")).unwrap();
+    let config = format!("--config-file={}", file.display());
+    let arguments =
+        [&config, "-D", "LAN_2_0", "-h", &target, "-I", suite, "--wait-until-on", "--wait-until-off", action];
+    run("ipmipower", &arguments, &[]).await
+}
+
+#[tokio::test]
+async fn ipmipower_switches_the_power_with_suites_17_and_3() {
+    for suite in ["17", "3"] {
+        let bmc = bmc().await;
+        let address = bmc.local_addr();
+        let stat = ipmipower(address, suite, "--stat").await;
+        assert!(stat.contains("off"), "{stat}");
+        let on = ipmipower(address, suite, "--on").await;
+        assert!(on.contains("ok"), "{on}");
+        assert_eq!(bmc.power(), Power::On, "suite {suite}");
+        assert!(ipmipower(address, suite, "--cycle").await.contains("ok"));
+        assert!(ipmipower(address, suite, "--reset").await.contains("ok"));
+        assert!(ipmipower(address, suite, "--off").await.contains("ok"));
+        assert_eq!(bmc.power(), Power::Off);
+    }
+}
