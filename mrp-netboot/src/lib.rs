@@ -1,1 +1,5 @@
 //! TFTP, boot configurations, answer files and the dnsmasq backend.
+
+pub mod dnsmasq;
+pub mod neighbours;
+pub mod render;
