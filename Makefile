@@ -6,7 +6,12 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BREAK ?=
 
-.PHONY: help demo build toolchain packages lint unit real lab test bench bench-packages
+# What needs root runs under sudo where make does not run as root; cargo and the compiler never do.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$$PATH)
+HOST = $(shell $(CARGO) -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)
+RUN_AS_ROOT = $(if $(SUDO),CARGO_TARGET_$(HOST)_RUNNER="$(SUDO)")
+
+.PHONY: help demo build toolchain packages root lint unit real lab test bench bench-packages
 
 help:
 	@echo 'make demo              build and provision a simulated machine, then keep serving (BREAK=tftp|bmc|http|answer-file|loop)'
@@ -22,28 +27,34 @@ demo: toolchain
 	$(CARGO) build --release --locked -p mrp-cli
 	exec $(TARGET)/release/mrp demo $(if $(BREAK),--break $(BREAK))
 
+# The debug build that all tests share: always the whole workspace, so that nothing is compiled twice.
 build: toolchain
-	$(CARGO) build --locked -p mrp-cli
+	$(CARGO) test --locked --workspace --no-run
 
 packages:
 	.ci/install-packages
+
+root:
+	@[[ -z '$(SUDO)' ]] || command -v sudo >/dev/null || { echo 'Root is needed for network namespaces and port 69, and there is no sudo: run make as root.' >&2; exit 1; }
+	@[[ -z '$(SUDO)' ]] || echo 'Network namespaces and port 69 need root: sudo is used for the programs that make them.'
 
 lint: toolchain
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
 
-unit: toolchain
+unit: build
 	$(CARGO) test --locked --workspace
+	$(TARGET)/debug/examples/embed
 
 # Against programs that are not ours: ipmi_sim, ipmitool, ipmipower, dnsmasq, tftp.
-real: toolchain packages
-	$(CARGO) test --locked -p mrp-bmc --test ipmi_sim --test tools
-	$(CARGO) test --locked -p mrp-netboot --test real_tools
+real: build packages root
+	$(CARGO) test --locked --workspace --test ipmi_sim --test tools
+	$(RUN_AS_ROOT) $(CARGO) test --locked --workspace --test real_tftp --test real_dnsmasq
 
-# QEMU machines with UEFI and BIOS, behind OpenIPMI's BMC, with dnsmasq, in network namespaces of their own.
-lab: build packages
-	python3 mrp-cli/tests/lab/lab.py --mrp $(TARGET)/debug/mrp
+# QEMU machines with UEFI and BIOS, behind OpenIPMI's BMC, with dnsmasq, in a network namespace of their own.
+lab: build packages root
+	$(SUDO) python3 mrp-cli/tests/lab/lab.py --mrp $(TARGET)/debug/mrp
 
 test: toolchain packages
 	$(MAKE) lint
@@ -54,5 +65,7 @@ test: toolchain packages
 bench-packages:
 	.ci/install-packages bench
 
-bench: toolchain bench-packages
-	$(CARGO) bench --locked -p benches
+# The peers tftpd-hpa and atftpd are unpacked, not installed.
+bench: toolchain bench-packages root
+	$(CARGO) build --release --locked --workspace --examples
+	export PATH="$(CURDIR)/target/lab/packages/usr/sbin:$$PATH"; $(RUN_AS_ROOT) $(CARGO) bench --locked --workspace --bench tftp --bench ipmi

@@ -1,0 +1,177 @@
+"""What the lab's machines load: a small initrd, boot loaders, and disks with something to boot on them.
+
+The initrd is a stand-in for an installer: it asks DHCP for an address, fetches the answer file that the kernel's
+command line names, runs the answer file's late command, and says each step on the serial console, where the lab reads it.
+"""
+
+import gzip
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+PACKAGES = Path(__file__).resolve().parents[3] / "target/lab/packages"
+PXELINUX = Path("/usr/lib/PXELINUX/pxelinux.0")
+LDLINUX = Path("/usr/lib/syslinux/modules/bios/ldlinux.c32")
+
+MODULES = [
+    "drivers/virtio/virtio_ring",
+    "drivers/virtio/virtio",
+    "drivers/virtio/virtio_pci_legacy_dev",
+    "drivers/virtio/virtio_pci_modern_dev",
+    "drivers/virtio/virtio_pci",
+    "net/core/failover",
+    "drivers/net/net_failover",
+    "drivers/net/virtio_net",
+]
+
+INIT = r"""#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+dmesg -n 1
+say() { echo "LAB-$1 $(cut -d' ' -f1 /proc/uptime)s $2"; }
+say up "$(uname -r)"
+echo; echo "LAB-cmdline $(base64 -w 0 /proc/cmdline)"
+for module in @MODULES@; do insmod /lib/modules/$module.ko; done
+ip link set lo up; ip link set eth0 up
+udhcpc -i eth0 -n -q -t 10 -T 2 -s /dhcp.sh && say address "$(cat /address)"
+for word in $(cat /proc/cmdline); do case "$word" in url=*) url=${word#url=};; esac; done
+if [ -n "$url" ] && wget -q -O /preseed.cfg "$url"; then
+  say answer-file "$(wc -c < /preseed.cfg) bytes"
+  command=$(sed -n 's,^d-i preseed/late_command string ,,p' /preseed.cfg)
+  sh -c "$command" && say late-command done || say late-command failed
+else
+  say answer-file "none from ${url:-nowhere}"
+fi
+say end
+while :; do sleep 3600; done
+"""
+
+DHCP_SCRIPT = r"""#!/bin/sh
+[ "$1" = bound ] || exit 0
+ip addr add $ip/${mask:-24} dev $interface
+[ -z "$router" ] || ip route replace default via ${router%% *}
+echo "$ip" > /address
+"""
+
+# A GRUB image of the site's own, as mr-provisioner's users have it: it asks for its machine's file by MAC.
+GRUB_BY_MAC = """\
+tr -s mac : - $net_default_mac
+configfile (tftp)/grub/01-$mac
+"""
+
+GRUB_MODULES = (
+    "efinet tftp net normal linux configfile echo tr test search search_fs_file chain fat part_msdos part_gpt "
+    "sleep reboot halt ls regexp minicmd"
+).split()
+
+MARK = "LAB-local-disk"
+
+# The installed system of the UEFI machine: GRUB from the disk, which says where it was loaded from.
+GRUB_ON_DISK = f"""\
+echo {MARK} $cmdpath
+sleep 3600
+"""
+
+
+def kernel():
+    """The distribution's kernel for virtual machines, unmodified."""
+    found = sorted((PACKAGES / "boot").glob("vmlinuz-*-cloud-*"))
+    if not found:
+        raise RuntimeError(f"no kernel below {PACKAGES}: run .ci/install-packages")
+    return found[-1]
+
+
+def initrd(path):
+    """Writes the initrd: busybox, the modules of virtio, and the init above."""
+    modules = PACKAGES / "lib/modules" / kernel().name.removeprefix("vmlinuz-") / "kernel"
+    names = [module.rsplit("/", 1)[1] for module in MODULES]
+    files = {
+        "bin/busybox": ((PACKAGES / "bin/busybox").read_bytes(), 0o755),
+        "init": (INIT.replace("@MODULES@", " ".join(names)).encode(), 0o755),
+        "dhcp.sh": (DHCP_SCRIPT.encode(), 0o755),
+    }
+    for module, name in zip(MODULES, names):
+        files[f"lib/modules/{name}.ko"] = ((modules / f"{module}.ko").read_bytes(), 0o644)
+    folders = ["bin", "dev", "lib", "lib/modules", "proc", "sys", "tmp"]
+    entries = [(name, b"", 0o040755) for name in folders]
+    entries += [(name, data, 0o100000 | mode) for name, (data, mode) in files.items()]
+    path.write_bytes(gzip.compress(cpio(entries), 6))
+
+
+def cpio(entries):
+    """An archive in the kernel's format (Documentation/driver-api/early-userspace/buffer-format.rst, "newc")."""
+    out = bytearray()
+    for inode, (name, data, mode) in enumerate([*entries, ("TRAILER!!!", b"", 0)], 1):
+        encoded = name.encode() + b"\0"
+        fields = [inode, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(encoded), 0]
+        out += b"070701" + b"".join(b"%08X" % field for field in fields) + encoded
+        out += b"\0" * (-len(out) % 4) + data
+        out += b"\0" * (-len(out) % 4)
+    return bytes(out)
+
+
+def grub(path, config, prefix):
+    """Builds a GRUB for UEFI with an embedded configuration."""
+    early = path.with_suffix(".cfg")
+    early.write_text(config)
+    subprocess.run(
+        ["grub-mkimage", "-O", "x86_64-efi", "-o", path, "-p", prefix, "-c", early, *GRUB_MODULES],
+        check=True,
+    )
+
+
+def uefi_disk(path):
+    """A disk with an EFI system partition, as an installation leaves it: a loader below EFI/debian and EFI/BOOT."""
+    loader = path.with_name("grub-on-disk.efi")
+    grub(loader, GRUB_ON_DISK, "(hd0,msdos1)/EFI/debian")
+    start, sectors = 2048, 64 * 2048
+    with path.open("wb") as disk:
+        disk.truncate((start + sectors) * 512)
+        disk.write(master_boot_record(b"", [(0xEF, start, sectors)]))
+    partition = f"{path}@@{start * 512}"
+    for command in (
+        ["mformat", "-i", partition, "-T", str(sectors), "-h", "64", "-s", "32", "::"],
+        ["mmd", "-i", partition, "::/EFI", "::/EFI/debian", "::/EFI/BOOT"],
+        ["mcopy", "-i", partition, loader, "::/EFI/debian/grubx64.efi"],
+        ["mcopy", "-i", partition, loader, "::/EFI/BOOT/BOOTX64.EFI"],
+    ):
+        subprocess.run(command, check=True)
+
+
+def bios_disk(path):
+    """A disk whose boot sector says the mark on the first serial port and stops."""
+    mark = f"\r\n{MARK} mbr\r\n".encode()
+    code = bytes.fromhex(
+        "fa 31c0 8ed8 fc"  # no interrupts, data segment 0, forwards
+        "be1c7c"  # from the text after this code (the sector is loaded at 7c00)
+        "ac 84c0 740b"  # a byte; the zero ends
+        "baf803 ee"  # to the first serial port
+        "b9ffff e2fe"  # which takes its time
+        "ebf0"
+        "f4 ebfd"  # stop
+    )
+    with path.open("wb") as disk:
+        disk.truncate(1 << 20)
+        disk.write(master_boot_record(code + mark + b"\0", []))
+
+
+def master_boot_record(code, partitions):
+    """A boot sector of code and up to four (type, first sector, sectors)."""
+    table = b"".join(
+        struct.pack("<B3sB3sII", 0, b"\xfe\xff\xff", kind, b"\xfe\xff\xff", start, sectors)
+        for kind, start, sectors in partitions
+    )
+    return code.ljust(446, b"\0") + table.ljust(64, b"\0") + b"\x55\xaa"
+
+
+def build(folder):
+    """Everything that is uploaded to mrp, and the disks, in a folder."""
+    shutil.copy(kernel(), folder / "vmlinuz")
+    initrd(folder / "initrd.gz")
+    grub(folder / "bootx64.efi", GRUB_BY_MAC, "(tftp)/grub")
+    shutil.copy(PXELINUX, folder / "pxelinux.0")
+    shutil.copy(LDLINUX, folder / "ldlinux.c32")
+    uefi_disk(folder / "uefi.img")
+    bios_disk(folder / "bios.img")

@@ -1,0 +1,159 @@
+"""A server of the lab: a QEMU machine with UEFI or BIOS that its BMC switches.
+
+It boots its disk first and the network second; a boot override of the BMC holds for one start. Everything is emulated
+(no KVM), so that it runs on any machine.
+"""
+
+import json
+import os
+import shutil
+import socket
+import threading
+import time
+
+from bootfiles import PACKAGES
+from processes import Failure
+
+QEMU = PACKAGES / "usr/bin/qemu-system-x86_64"
+FIRMWARE = [PACKAGES / folder for folder in ("usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu")]
+OVMF = PACKAGES / "usr/share/OVMF"
+MODULES = PACKAGES / "usr/lib/x86_64-linux-gnu/qemu"
+MEMORY_MB = 256
+
+
+class Machine:
+    """One server. Methods come from its BMC's thread and from the scenario."""
+
+    def __init__(self, processes, folder, name, mac, tap, uefi, disk):
+        self.processes, self.folder = processes, folder
+        self.name, self.mac, self.tap, self.uefi, self.disk = name, mac, tap, uefi, disk
+        self.serial_log = folder / f"{name}.serial"
+        self.boot = None  # the BMC's override: "pxe" or what else it calls
+        self.lock = threading.Lock()
+        self.serial_log.touch()
+        if uefi:
+            shutil.copy(OVMF / "OVMF_VARS_4M.fd", folder / f"{name}.vars")
+
+    def is_on(self):
+        """Whether QEMU runs."""
+        process = self.processes.running.get(self.name)
+        return process is not None and process.poll() is None
+
+    def power_on(self):
+        """Starts it, unless it runs."""
+        with self.lock:
+            if self.is_on():
+                return
+            self.processes.end(self.name, grace=0)
+            environment = dict(os.environ, QEMU_MODULE_DIR=str(MODULES))
+            self.processes.start(self.name, self.command(), env=environment)
+            # The order takes effect at a reset: the override that the start used is gone with it.
+            self.boot = None
+            self.set_boot_order(self.monitor())
+
+    def power_off(self):
+        """Pulls the plug."""
+        with self.lock:
+            self.processes.end(self.name, grace=0)
+
+    def reset(self):
+        """The reset button. False if it is off."""
+        with self.lock:
+            if not self.is_on():
+                return False
+            monitor = self.monitor()
+            self.set_boot_order(monitor)
+            monitor.command("system_reset")
+            monitor.wait_for("RESET")
+            self.boot = None
+            self.set_boot_order(monitor)
+            return True
+
+    def shutdown(self):
+        """Presses the power button: asks the operating system to shut down."""
+        with self.lock:
+            if self.is_on():
+                self.monitor().command("system_powerdown")
+
+    def serial(self, start=0):
+        """What it has said on its serial console, from a byte on."""
+        return self.serial_log.read_bytes()[start:].decode(errors="replace")
+
+    def boot_order(self):
+        """The boot indexes of network and disk."""
+        return (1, 2) if self.boot == "pxe" else (2, 1)
+
+    def set_boot_order(self, monitor):
+        """Tells a running QEMU the order for its next reset."""
+        network, disk = self.boot_order()
+        # QEMU refuses an index that is in use, even by the device itself: both are cleared first.
+        for device, index in (("net0", -1), ("disk0", -1), ("disk0", disk), ("net0", network)):
+            path = f"/machine/peripheral/{device}"
+            monitor.command("qom-set", path=path, property="bootindex", value=index)
+
+    def monitor(self):
+        """A connection to QEMU's monitor."""
+        return Monitor(self.folder / f"{self.name}.qmp", self)
+
+    def command(self):
+        """QEMU's command line."""
+        network, disk = self.boot_order()
+        (self.folder / f"{self.name}.qmp").unlink(missing_ok=True)
+        machine, rom = ["-M", "pc"], ""
+        if self.uefi:
+            # OVMF has a driver of its own for this card, and is faster without iPXE's.
+            machine, rom = ["-M", "q35,smm=off"], ",romfile="
+            code, variables = OVMF / "OVMF_CODE_4M.fd", self.folder / f"{self.name}.vars"
+            machine += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"]
+            machine += ["-drive", f"if=pflash,unit=1,format=raw,file={variables}"]
+        firmware = [word for folder in FIRMWARE for word in ("-L", folder)]
+        return [
+            QEMU, *firmware, "-name", self.name, *machine,
+            "-accel", "tcg,thread=multi,tb-size=64", "-m", MEMORY_MB,
+            "-nodefaults", "-no-user-config", "-display", "none",
+            "-netdev", f"tap,id=cable,ifname={self.tap},script=no,downscript=no",
+            "-device", f"virtio-net-pci,id=net0,netdev=cable,mac={self.mac},bootindex={network}{rom}",
+            "-drive", f"if=none,id=image,format=raw,file={self.disk}",
+            "-device", f"virtio-blk-pci,id=disk0,drive=image,bootindex={disk}",
+            "-device", "virtio-rng-pci",
+            "-chardev", f"file,id=serial,path={self.serial_log},append=on", "-serial", "chardev:serial",
+            "-qmp", f"unix:{self.folder}/{self.name}.qmp,server=on,wait=off",
+        ]  # fmt: skip
+
+
+class Monitor:
+    """QEMU's monitor protocol (QMP)."""
+
+    def __init__(self, path, machine):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(10)
+        end = time.monotonic() + 10
+        while True:
+            try:
+                self.socket.connect(str(path))
+                break
+            except OSError:
+                if time.monotonic() > end or not machine.is_on():
+                    raise Failure(f"QEMU of {machine.name} did not start; see its log") from None
+                time.sleep(0.02)
+        self.file = self.socket.makefile("rw")
+        self.events = []
+        self.file.readline()
+        self.command("qmp_capabilities")
+
+    def command(self, name, **arguments):
+        """Sends a command and answers what it returns."""
+        self.file.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
+        self.file.flush()
+        while True:
+            answer = json.loads(self.file.readline())
+            if "error" in answer:
+                raise Failure(f"QEMU refused {name}: {answer['error']['desc']}")
+            if "return" in answer:
+                return answer["return"]
+            self.events.append(answer.get("event"))
+
+    def wait_for(self, event):
+        """Waits for an event."""
+        while event not in self.events:
+            self.events.append(json.loads(self.file.readline()).get("event"))

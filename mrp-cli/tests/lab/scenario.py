@@ -1,0 +1,240 @@
+"""The story that the lab tells: two machines are set up, provisioned, booted from their disks; a stranger gets nothing.
+
+Everything is done as people do it, by mrp's command line; what came of it is read from mrp, from the serial consoles,
+and from the switches of the machines.
+"""
+
+import base64
+import datetime
+import re
+import time
+from pathlib import Path
+
+import bmc
+import bootfiles
+import netns
+import server
+from machine import Machine
+from processes import Failure, run
+
+PRESEED = """\
+d-i netcfg/get_hostname string {{ hostname }}
+d-i preseed/late_command string wget -q -O - {{ phone_home_url }}
+"""
+
+# What a boot loader's language could take for its own.
+CONSOLE = "console=ttyS0,115200 quiet"
+OPTIONS = CONSOLE + r' lab.list=a;b lab.value=$HOME${x} lab.braces={y} lab.shell=#&|<>!~*?[] two  spaces "lab.words=a b"'
+# GRUB puts a backslash before these, whatever its configuration says; mrp refuses them for GRUB. PXELINUX passes them on.
+MORE_OPTIONS = OPTIONS + r''' lab.path=a\b lab.apostrophe=it's lab.inner="c d"'''
+
+REPORT_WITHIN = 300
+
+
+def check(condition, what):
+    """Fails with `what` unless the condition holds."""
+    if not condition:
+        raise Failure(what)
+
+
+def wait_for(condition, what, seconds=REPORT_WITHIN):
+    """Waits until the condition holds; answers what it answers."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        check(time.monotonic() < end, f"{what}: not within {seconds} s")
+        time.sleep(0.2)
+    return found
+
+
+class Lab:
+    """The machines, the server, and the people."""
+
+    def __init__(self, processes, folder, mrp, say):
+        self.processes, self.folder, self.mrp, self.say = processes, folder, mrp, say
+
+    def run(self):
+        """The whole story."""
+        self.set_up()
+        self.describe()
+        self.provision()
+        self.local_boot()
+        self.strangers_with_addresses()
+        self.say("done")
+
+    def set_up(self):
+        """Network, machines, BMCs, server."""
+        self.say("building initrd, boot loaders and disks")
+        bootfiles.build(self.folder)
+        self.stranger = netns.make(self.processes, ["tap-uefi", "tap-bios"])
+        make = lambda name, mac, uefi: Machine(
+            self.processes, self.folder, name, mac, f"tap-{name}", uefi, self.folder / f"{name}.img"
+        )
+        self.uefi = make("uefi", "52:54:00:77:00:01", True)
+        self.bios = make("bios", "52:54:00:77:00:02", False)
+        self.machines = [self.uefi, self.bios]
+        self.bmcs = [bmc.Bmc(self.processes, self.folder, m, 11 + n) for n, m in enumerate(self.machines)]
+        self.say("starting mrp and dnsmasq")
+        server.start(self.processes, self.folder, self.mrp)
+
+    def describe(self):
+        """An admin tells mrp what there is."""
+        self.say("an admin adds boot loaders, network, BMCs and machines")
+        password = server.first_password(self.folder)
+        admin = self.admin = server.Person(self.processes, self.folder, self.mrp, "admin", password)
+        admin.say("arch", "add", "x86_64")
+        for loader in ("bootx64.efi", "pxelinux.0", "ldlinux.c32"):
+            admin.say("image", "upload", loader, "--type", "bootloader", "--arch", "x86_64", "--public")
+        admin.say("subarch", "add", "x86_64", "efi", "--bootloader", "bootx64.efi", "--efi")
+        admin.say("subarch", "add", "x86_64", "bios", "--bootloader", "pxelinux.0")
+        admin.say("network", "add", "lab", netns.SUBNET, "--reserved", netns.RESERVED)
+        for machine, controller, subarch in zip(self.machines, self.bmcs, ("efi", "bios")):
+            name = f"bmc-{machine.name}"
+            words = ["bmc", "add", name, controller.address, "--user", bmc.USER, "--password-stdin"]
+            admin.say(*words, text=bmc.PASSWORD + "\n")
+            tested = admin.ask("bmc", "test", name)
+            check(tested["state"] == "off", f"{name} says {tested}, but the machine is off")
+            words = ["machine", "add", machine.name, "--arch", "x86_64", "--subarch", subarch, "--bmc", name]
+            admin.say(*words, "--mac", f"{machine.mac},eth0,lab")
+        admin.say("machine", "add", "other", "--arch", "x86_64", "--mac", f"{netns.STRANGER_MAC},eth0,lab")
+        admin.say("user", "add", "alice", "--password-stdin", text="a password of alice\n")
+
+    def provision(self):
+        """A user provisions both machines at the same time, while a stranger tries to get what is theirs."""
+        self.say("a user reserves and provisions both machines")
+        alice = self.alice = server.Person(self.processes, self.folder, self.mrp, "alice", "a password of alice")
+        Path(self.folder / "preseed.cfg").write_text(PRESEED)
+        alice.say("image", "upload", "vmlinuz", "--type", "kernel", "--arch", "x86_64")
+        alice.say("image", "upload", "initrd.gz", "--type", "initrd", "--arch", "x86_64")
+        alice.say("preseed", "add", "debian", "preseed.cfg", "--type", "preseed")
+        for machine in self.machines:
+            alice.say("reserve", machine.name, "--reason", "lab")
+        # One of the two by an address of its own, from the host file that mrp writes for dnsmasq.
+        alice.say("interface", "set", "bios", "eth0", "--address", netns.RESERVED_ADDRESS)
+        files = ["--kernel", "vmlinuz", "--initrd", "initrd.gz", "--preseed", "debian"]
+        started, options = {}, {"uefi": OPTIONS, "bios": MORE_OPTIONS}
+        for machine in self.machines:
+            words = ["provision", machine.name, *files, "--kernel-opts", options[machine.name], "--follow"]
+            started[machine] = alice.follow(f"provision-{machine.name}", *words)
+        wait_for(lambda: all(machine.is_on() for machine in self.machines), "the BMCs switch the machines on", 60)
+        self.stranger_gets_nothing()
+        for machine, process in started.items():
+            wait_for(lambda: process.poll() is not None, f"{machine.name} is provisioned")
+            told = self.processes.log(f"provision-{machine.name}").read_text()
+            print("\n".join(f"    {machine.name}  {line}" for line in told.splitlines()), flush=True)
+            check(process.returncode == 0, f"mrp provision {machine.name} ended with {process.returncode}")
+            self.check_run(machine, options[machine.name])
+
+    def check_run(self, machine, options):
+        """A run that ended well: what mrp stored of it, and what the machine saw."""
+        newest = self.alice.ask("run", "list", "--machine", machine.name)[0]
+        done = self.alice.ask("run", "show", str(newest["id"]))
+        check(done["status"] == "ready", f"the run of {machine.name} is {done['status']}: {done['verdict']}")
+        stages = {stage["stage"]: stage for stage in done["stages"]}
+        wanted = {"power", "dhcp", "boot_loader", "config", "kernel", "initrd", "answer_file", "phone_home"}
+        check(wanted <= stages.keys(), f"{machine.name}: stages {wanted - stages.keys()} are missing")
+        for stage, file in (("kernel", "vmlinuz"), ("initrd", "initrd.gz")):
+            size = (self.folder / file).stat().st_size
+            seen = stages[stage].get("bytes"), stages[stage].get("total")
+            check(seen == (size, size), f"{machine.name}: {stage} has {seen} bytes, the file {size}")
+        times = [datetime.datetime.fromisoformat(stages[name]["at"]) for name in ("power", "phone_home")]
+        self.say(f"{machine.name}: {(times[1] - times[0]).total_seconds():.1f} s from power-on to phone-home")
+
+        shown = self.alice.ask("machine", "show", machine.name)
+        check(shown["state"] == "ready", f"{machine.name} is {shown['state']}")
+        check(not shown["netboot_enabled"], f"{machine.name}: netboot is on after it phoned home")
+        self.check_console(machine, options, shown["interfaces"][0])
+        self.check_events(machine)
+
+    def check_console(self, machine, options, interface):
+        """What the machine's own console said."""
+        serial = machine.serial()
+        encoded = re.search(r"LAB-cmdline (\S+)\r?\n", serial)
+        check(encoded, f"{machine.name} did not say its kernel's command line")
+        arguments = base64.b64decode(encoded[1]).decode().rstrip("\n")
+        check(
+            arguments.endswith(f" {options}") and f" BOOTIF=01-{machine.mac.replace(':', '-')} " in arguments,
+            f"{machine.name}: kernel options arrived as\n{arguments}\nwanted\n{options}",
+        )
+        check("LAB-late-command" in serial and "done" in serial, f"{machine.name}: the late command failed")
+        address = re.search(r"LAB-address \S+ (\S+)", serial)[1]
+        check(interface["lease_ipv4"] == address, f"{machine.name} has {address}, mrp knows {interface['lease_ipv4']}")
+        if machine is self.bios:
+            check(address == netns.RESERVED_ADDRESS, f"bios has {address}, not the address reserved for it")
+
+    def check_events(self, machine):
+        """Lease reports came through dnsmasq's script; the BMC's forgotten EFI flag is a warning."""
+        events = self.events(machine)
+        leases = [event for event in events if event["kind"] == "dhcp" and event["data"].get("firmware")]
+        check(leases, f"{machine.name}: no lease of its firmware was reported by mrp dnsmasq-event")
+        warnings = [event["data"]["warning"] for event in events if event["kind"] == "boot_device"]
+        if machine is self.uefi:
+            check(warnings and warnings[0], "uefi: its BMC forgets EFI, and no event warns of it")
+
+    def events(self, machine):
+        """A machine's events, the oldest first."""
+        return self.admin.ask("events", "--machine", machine.name, "--last", "500")
+
+    def local_boot(self):
+        """The next netboot of a machine that is done gets its local disk, and so does a plain reset."""
+        for words, loader in ((["pxe-reboot"], "mrp"), (["reboot"], "firmware")):
+            self.say(f"power {words[0]}: both machines boot their disks, by {loader}'s choice")
+            before = {m: (m.serial_log.stat().st_size, self.events(m)[-1]["id"]) for m in self.machines}
+            for machine in self.machines:
+                self.alice.say("power", machine.name, *words)
+            for machine in self.machines:
+                start, event = before[machine]
+                reached = lambda: bootfiles.MARK in machine.serial(start)
+                wait_for(reached, f"{machine.name} boots its disk after power {words[0]}")
+                told = [e for e in self.events(machine) if e["id"] > event and e["kind"] == "boot"]
+                asked = [e for e in told if e["data"].get("local")]
+                if loader == "mrp":
+                    check(asked, f"{machine.name} reached its disk, but not by mrp's word")
+                else:
+                    check(not told, f"{machine.name} netbooted: {told}")
+        start, _ = before[self.uefi]
+        self.say("power off")
+        for machine in self.machines:
+            self.alice.say("power", machine.name, "off")
+            check(not machine.is_on(), f"{machine.name} runs on after power off")
+            status = self.alice.ask("power", machine.name, "status")
+            check(status["state"] == "off", f"{machine.name}: the power is {status}")
+
+    def stranger_gets_nothing(self):
+        """A host with another MAC address asks for what belongs to the machines."""
+        self.say("another machine asks for their configurations, kernels and answer files")
+        machine = self.alice.ask("machine", "show", "uefi")
+        images = {image["id"]: image["name"] for image in self.alice.ask("image", "list")}
+        grub, pxelinux = (f"01-{m.mac.replace(':', '-')}" for m in self.machines)
+        tftp, boot = f"tftp://{netns.SERVER}", f"{server.MACHINES}/boot"
+        kernel = images[machine["kernel_id"]]
+        for url in (
+            f"{tftp}/grub/{grub}",
+            f"{tftp}/pxelinux.cfg/{pxelinux}",
+            f"{tftp}/{kernel}",
+            f"{boot}/grub/{grub}",
+            f"{boot}/{kernel}",
+            f"{server.MACHINES}/preseed/{machine['id']}",
+        ):
+            self.refused([*self.stranger, "curl"], url)
+        loader = run([*self.stranger, "curl", "-sS", "--fail", "-o", "/dev/null", "-w", "%{size_download}", f"{tftp}/bootx64.efi"])
+        size = (self.folder / "bootx64.efi").stat().st_size
+        check(int(loader) == size, f"the public boot loader has {loader} bytes for a stranger, not {size}")
+
+    def strangers_with_addresses(self):
+        """A host with a machine's own address asks for what belongs to the other machine."""
+        self.say("a host with the address of one asks for the configuration of the other")
+        run(["ip", "addr", "add", f"{netns.RESERVED_ADDRESS}/32", "dev", netns.BRIDGE])
+        grub = f"01-{self.uefi.mac.replace(':', '-')}"
+        self.refused(["curl", "--interface", netns.RESERVED_ADDRESS], f"tftp://{netns.SERVER}/grub/{grub}")
+        refused = [event for event in self.events(self.uefi) if event["kind"] == "refused"]
+        clients = {event["data"]["client"] for event in refused}
+        wanted = {netns.STRANGER, netns.RESERVED_ADDRESS}
+        check(wanted <= clients, f"refusals are told of {clients}, not of {wanted}")
+
+    def refused(self, curl, url):
+        """Fails if the URL can be had."""
+        try:
+            text = run([*curl, "-sS", "--fail", "--max-time", "20", url])
+        except Failure:
+            return
+        raise Failure(f"{' '.join(curl)} got {url}:\n{text[:2000]}")
