@@ -2,6 +2,8 @@
 //!
 //! Needs root, `ip`, `dnsmasq` and busybox' `udhcpc`; fails where one is missing.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Answer files and boot configurations, and what happens to templates that misbehave.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::process::Command;
 
