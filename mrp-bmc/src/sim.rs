@@ -21,6 +21,8 @@ mod machine;
 mod sessions;
 
 use bmc::Bmc;
+#[cfg(test)]
+pub(crate) use bmc::Bmc as SimulatedBmc;
 
 /// How a simulated BMC is set up.
 #[derive(Debug, Clone)]

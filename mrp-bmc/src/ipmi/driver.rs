@@ -28,7 +28,8 @@ use link::{Link, Repeat, Target};
 /// A node that the BMC is just cycling may still report "off"; so long it is given to come on by itself.
 const CYCLE_PAUSE: Duration = Duration::from_millis(500);
 
-/// An IPMI 2.0 BMC. One session is kept and shared; concurrent calls queue for it.
+/// An IPMI 2.0 BMC. One session is kept and shared; concurrent calls queue for it. The node's own address is not used, since
+/// there is only one node.
 #[derive(Debug)]
 pub struct IpmiBmc {
     target: Arc<Target>,
@@ -89,7 +90,9 @@ impl Bmc for IpmiBmc {
     }
 
     async fn close(&self) {
-        self.link.lock().await.close().await;
+        let close = async { self.link.lock().await.close().await };
+        // Behind a call that hangs: the BMC ends the session by itself when it is idle.
+        let _ = tokio::time::timeout(self.target.options.limit, close).await;
     }
 }
 

@@ -5,6 +5,7 @@
 //! a repeated request keeps its rqSeq and gets a new session sequence number.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -106,7 +107,6 @@ pub(crate) enum Failure {
 }
 
 /// The state machine.
-#[derive(Debug)]
 pub(crate) struct Session {
     login: Arc<Login>,
     retry: Retry,
@@ -125,20 +125,27 @@ pub(crate) struct Session {
     last_drop: Option<Rejected>,
 }
 
-impl std::fmt::Debug for Nonces {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Nonces(…)")
+// Keys and packets stay out of it.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::LoggingIn(step) => step.name(),
+            State::Active { .. } => "active",
+            State::Ended => "ended",
+        };
+        f.debug_struct("Session")
+            .field("state", &state)
+            .field("contact", &self.contact)
+            .finish_non_exhaustive()
     }
 }
 
-#[derive(Debug)]
 enum State {
     LoggingIn(Step),
     Active { channel: Box<Channel>, pending: Option<Request> },
     Ended,
 }
 
-#[derive(Debug)]
 struct Timer {
     deadline: Instant,
     wait: Duration,

@@ -20,22 +20,22 @@ use crate::ipmi::wire::{DecodeError, Message};
 
 /// A BMC with its machine and its sessions.
 #[derive(Debug)]
-pub(super) struct Bmc {
-    pub(super) config: SimConfig,
-    pub(super) faults: Faults,
-    pub(super) machine: Machine,
-    pub(super) sessions: Sessions,
-    pub(super) guid: [u8; 16],
+pub(crate) struct Bmc {
+    pub(crate) config: SimConfig,
+    pub(crate) faults: Faults,
+    pub(crate) machine: Machine,
+    pub(crate) sessions: Sessions,
+    pub(crate) guid: [u8; 16],
 }
 
 impl Bmc {
-    pub(super) fn new(config: SimConfig, guid: [u8; 16]) -> Self {
+    pub(crate) fn new(config: SimConfig, guid: [u8; 16]) -> Self {
         let machine = Machine::new(&config);
         Self { config, faults: Faults::default(), machine, sessions: Sessions::default(), guid }
     }
 
     /// Answers a datagram. What it cannot read it ignores.
-    pub(super) fn handle(&mut self, peer: SocketAddr, datagram: &[u8], now: Instant) -> Vec<Vec<u8>> {
+    pub(crate) fn handle(&mut self, peer: SocketAddr, datagram: &[u8], now: Instant) -> Vec<Vec<u8>> {
         if self.faults.silent {
             return Vec::new();
         }

@@ -24,7 +24,7 @@ enum Change {
 
 /// The machine.
 #[derive(Debug)]
-pub(super) struct Machine {
+pub(crate) struct Machine {
     power: Power,
     flags: BootFlags,
     /// When the flags lose their validity.

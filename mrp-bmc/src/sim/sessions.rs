@@ -19,7 +19,7 @@ const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A session, from Open Session on.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(crate) struct Session {
     peer: SocketAddr,
     console_session_id: u32,
     suite: CipherSuite,
@@ -36,7 +36,7 @@ pub(super) struct Session {
 
 /// All sessions, by the BMC's id.
 #[derive(Debug, Default)]
-pub(super) struct Sessions {
+pub(crate) struct Sessions {
     by_id: HashMap<u32, Session>,
     logins: u64,
 }
@@ -67,7 +67,7 @@ impl Sessions {
         }
     }
 
-    pub(super) fn count(&mut self, timeout: Duration, now: Instant) -> usize {
+    pub(crate) fn count(&mut self, timeout: Duration, now: Instant) -> usize {
         self.expire(timeout, now);
         self.by_id.len()
     }

@@ -1,4 +1,5 @@
 //! What the tests of the driver share: a driver that is pointed at an address and hurries.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::net::SocketAddr;
 

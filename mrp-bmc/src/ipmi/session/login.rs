@@ -23,7 +23,6 @@ use crate::ipmi::wire::{Command, Message};
 const CIPHER_SUITES_RETRY: Retry = Retry { first_wait: Duration::from_millis(500), tries: 1 };
 
 /// What the login waits for.
-#[derive(Debug)]
 pub(super) enum Step {
     AuthCapabilities,
     CipherSuites {

@@ -31,7 +31,9 @@ pub(crate) mod status {
             0x07 => "no matching integrity payload",
             INACTIVE_SESSION_ID => "the session id is inactive",
             INVALID_ROLE => "invalid role",
-            UNAUTHORIZED_ROLE => "the account may not have the requested privilege",
+            UNAUTHORIZED_ROLE => {
+                "the account may not have the requested privilege; ask for a lower one in the BMC's entry"
+            }
             INSUFFICIENT_RESOURCES_AT_ROLE => "it has no free session at the requested privilege",
             INVALID_NAME_LENGTH => "the user name is too long",
             UNAUTHORIZED_NAME => "there is no such user",
