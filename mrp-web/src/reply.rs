@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use mrp_core::id::Timestamp;
 use serde::Serialize;
-use warp::http::header::CONTENT_TYPE;
+use warp::http::header::{CONTENT_TYPE, LOCATION};
 use warp::http::{HeaderValue, StatusCode};
 
 pub(crate) use warp::reply::Response;
@@ -40,6 +40,13 @@ pub(crate) fn ok<T: Serialize>(value: &T) -> Response {
 /// 201 with JSON.
 pub(crate) fn created<T: Serialize>(value: &T) -> Response {
     json(StatusCode::CREATED, value)
+}
+
+/// Elsewhere on this server.
+pub(crate) fn redirect(status: StatusCode, to: &'static str) -> Response {
+    let mut response = empty(status);
+    response.headers_mut().insert(LOCATION, HeaderValue::from_static(to));
+    response
 }
 
 /// Plain text.

@@ -2,14 +2,13 @@
 
 use mrp_core::Actor;
 use mrp_core::store::EventFilter;
-use warp::http::header::LOCATION;
-use warp::http::{HeaderValue, StatusCode};
+use warp::http::StatusCode;
 
 use crate::auth;
 use crate::call::Call;
 use crate::error::{Answer, ApiError};
 use crate::metrics;
-use crate::reply::{self, Response};
+use crate::reply;
 use crate::router::{Route, Who};
 
 const START_PAGE: &str = "<!doctype html>
@@ -26,10 +25,10 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/", "get_start_page", Who::Anyone, start_page),
         Route::new("GET", "/api/v1", "get_api", Who::Anyone, |_| async {
-            Ok(redirect(StatusCode::PERMANENT_REDIRECT, "/api/v1/"))
+            Ok(reply::redirect(StatusCode::PERMANENT_REDIRECT, "/api/v1/"))
         }),
         Route::new("GET", "/api/v1/", "get_api_root", Who::Anyone, |_| async {
-            Ok(redirect(StatusCode::FOUND, "/"))
+            Ok(reply::redirect(StatusCode::FOUND, "/"))
         }),
         Route::new("GET", "/healthz", "get_health", Who::Anyone, health),
         Route::new("GET", "/metrics", "get_metrics", Who::Anyone, figures),
@@ -38,12 +37,6 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn start_page(_: Call) -> Answer {
     Ok(reply::with_type(StatusCode::OK, "text/html; charset=utf-8", START_PAGE.into()))
-}
-
-fn redirect(status: StatusCode, to: &'static str) -> Response {
-    let mut response = reply::empty(status);
-    response.headers_mut().insert(LOCATION, HeaderValue::from_static(to));
-    response
 }
 
 async fn health(call: Call) -> Answer {

@@ -18,6 +18,9 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/boot/{path*}", "get_boot_file", Who::Anyone, boot),
         Route::new("GET", "/tftp/", "get_boot_file_for", Who::Dhcp, tftp),
+        Route::new("GET", "/tftp", "redirect_to_boot_file_for", Who::Anyone, |_| async {
+            Ok(reply::redirect(StatusCode::PERMANENT_REDIRECT, "/tftp/"))
+        }),
         Route::new("GET", "/healthz", "get_machine_door_health", Who::Anyone, |_| async {
             Ok(reply::text(StatusCode::OK, "ok\n"))
         }),

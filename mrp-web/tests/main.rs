@@ -1,0 +1,26 @@
+//! The API and the machines' routes through real sockets, over SQLite in memory; one module a noun.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod lab;
+
+mod arch;
+mod assignee;
+mod bmc;
+mod boot;
+mod compat;
+mod dhcp;
+mod event;
+mod image;
+mod interface;
+mod machine;
+mod network;
+mod power;
+mod preseed;
+mod routes;
+mod run;
+mod secrets;
+mod server;
+mod session;
+mod status;
+mod user;
