@@ -46,25 +46,32 @@ done
 
 impl IpmiSim {
     async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path();
         let script = path.join("chassis_control");
-        std::fs::write(&script, CHASSIS_CONTROL).unwrap();
-        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
-        std::fs::write(path.join("power"), "0\n").unwrap();
-        std::fs::write(path.join("boot"), "none\n").unwrap();
-        let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        std::fs::write(path.join("lan.conf"), lan_conf(address, &script)).unwrap();
+        std::fs::write(&script, CHASSIS_CONTROL).expect("the temporary folder is writable");
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))
+            .expect("the temporary folder is writable");
+        std::fs::write(path.join("power"), "0\n").expect("the temporary folder is writable");
+        std::fs::write(path.join("boot"), "none\n").expect("the temporary folder is writable");
+        let address =
+            UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
+        std::fs::write(path.join("lan.conf"), lan_conf(address, &script))
+            .expect("the temporary folder is writable");
         let emulation = "mc_setbmc 0x20\n\
                          mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr\n\
                          sel_enable 0x20 1000 0x0a\n\
                          mc_enable 0x20\n";
-        std::fs::write(path.join("vm.emu"), emulation).unwrap();
-        std::fs::create_dir(path.join("state")).unwrap();
+        std::fs::write(path.join("vm.emu"), emulation).expect("the temporary folder is writable");
+        std::fs::create_dir(path.join("state")).expect("the temporary folder is writable");
         let mut command = Command::new("ipmi_sim");
         command.arg("-n").args(["-c", "lan.conf", "-f", "vm.emu", "-s", "state"]).current_dir(path);
-        let output = std::fs::File::create(path.join("output")).unwrap();
-        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output).kill_on_drop(true);
+        let output = std::fs::File::create(path.join("output")).expect("the temporary folder is writable");
+        command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("a second handle"))
+            .stderr(output)
+            .kill_on_drop(true);
         let process = command.spawn().unwrap_or_else(|error| panic!("ipmi_sim does not start: {error}"));
         let sim = Self { folder, address, _process: process };
         sim.wait_until_it_listens().await;
@@ -82,7 +89,7 @@ impl IpmiSim {
     }
 
     fn read(&self, file: &str) -> String {
-        std::fs::read_to_string(self.folder.path().join(file)).unwrap().trim().to_owned()
+        std::fs::read_to_string(self.folder.path().join(file)).expect(file).trim().to_owned()
     }
 }
 

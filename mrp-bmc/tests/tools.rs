@@ -138,10 +138,11 @@ async fn ipmitool_is_refused_with_a_wrong_password() {
 
 async fn ipmipower(address: SocketAddr, suite: &str, action: &str) -> String {
     let target = format!("127.0.0.1:{}", address.port());
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     // The password goes in by a file, as it would on a shared host.
     let file = folder.path().join("freeipmi.conf");
-    std::fs::write(&file, format!("username admin\npassword {PASSWORD}\n")).unwrap();
+    std::fs::write(&file, format!("username admin\npassword {PASSWORD}\n"))
+        .expect("the temporary folder is writable");
     let config = format!("--config-file={}", file.display());
     let arguments =
         [&config, "-D", "LAN_2_0", "-h", &target, "-I", suite, "--wait-until-on", "--wait-until-off", action];

@@ -189,7 +189,7 @@ fn cipher_suites(bmc: &Bmc, request: &GetChannelCipherSuites) -> Answer {
 
 fn set_privilege(bmc: &mut Bmc, request: &SetSessionPrivilege, caller: &Caller) -> Answer {
     let wanted = if request.level == 0 { caller.privilege } else { request.level };
-    if wanted < level::USER || wanted > level::ADMINISTRATOR {
+    if !(level::USER..=level::ADMINISTRATOR).contains(&wanted) {
         return Err(code::LEVEL_NOT_FOR_USER);
     }
     if wanted > caller.limit {

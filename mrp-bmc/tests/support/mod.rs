@@ -1,4 +1,4 @@
-//! What the tests of the driver share: a driver that is pointed at an address and hurries.
+//! What the tests of the driver share: a driver that is pointed at a simulator.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::net::SocketAddr;
@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 
 /// A simulated BMC on a free port of the loopback.
 pub(crate) async fn simulator(config: SimConfig) -> BmcSimulator {
-    BmcSimulator::start(SocketAddr::from(([127, 0, 0, 1], 0)), config).await.unwrap()
+    BmcSimulator::start(SocketAddr::from(([127, 0, 0, 1], 0)), config)
+        .await
+        .expect("a free port of the loopback")
 }
 
 /// What opens a BMC with the simulator's account.
@@ -26,12 +28,23 @@ pub(crate) fn config(address: SocketAddr, options: Value) -> BmcConfig {
     }
 }
 
-/// The driver with short waits.
+/// The driver; it waits long enough for a busy machine not to make it repeat itself.
 pub(crate) async fn driver(address: SocketAddr) -> IpmiBmc {
-    driver_with(address, json!({"retry_ms": 100, "tries": 4})).await
+    driver_with(address, json!({"retry_ms": 1000, "tries": 4})).await
 }
 
 /// The driver with options.
 pub(crate) async fn driver_with(address: SocketAddr, options: Value) -> IpmiBmc {
-    IpmiBmc::open(config(address, options)).await.unwrap()
+    IpmiBmc::open(config(address, options)).await.expect("the configuration is right")
+}
+
+/// Waits for something that happens without anybody saying so.
+pub(crate) async fn eventually(what: &str, happened: impl Fn() -> bool) {
+    for _ in 0..1000 {
+        if happened() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("it does not happen: {what}");
 }
