@@ -88,6 +88,7 @@ pub struct Builder {
     neighbours: Option<Arc<dyn Neighbours>>,
     key: Option<ServerKey>,
     settings: Settings,
+    quiet: bool,
 }
 
 impl Builder {
@@ -154,6 +155,13 @@ impl Builder {
         self
     }
 
+    /// Without background work: for a program beside the one that drives the runs.
+    #[must_use]
+    pub fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
+    }
+
     /// Builds the service and starts its background work: runs in flight are picked up, deadlines watched.
     pub async fn build(self) -> Result<Provisioner, Error> {
         let store = self.store.ok_or_else(|| Error::invalid("store", "the builder needs one"))?;
@@ -177,8 +185,10 @@ impl Builder {
             changed: watch::Sender::new(0),
             tasks: Mutex::new(JoinSet::new()),
         }));
-        provisioner.images().collect_content().await?;
-        provisioner.resume().await?;
+        if !self.quiet {
+            provisioner.images().collect_content().await?;
+            provisioner.resume().await?;
+        }
         Ok(provisioner)
     }
 }

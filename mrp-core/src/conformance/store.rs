@@ -1,4 +1,4 @@
-//! What every [`Store`](crate::store::Store) has to pass, each case on an empty database of its own.
+//! What every [`Store`] has to pass, each case on an empty database of its own.
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;

@@ -195,14 +195,26 @@ impl Provisioner {
             .await?
             .ok_or_else(|| Error::Refused("provisioning requires a BMC".into()))?;
         let _guard = self.claim_bmc(machine, "mrp", &format!("run {run}"))?;
-        let outcome = async {
+        let what = "on, booting the network";
+        let command = async {
             self.set_boot(machine, "mrp", &*bmc, &node, BootDevice::Pxe).await?;
-            bmc.set_power(&node, PowerAction::Reset).await?;
-            Ok(bmc.power(&node).await?)
+            Ok(bmc.set_power(&node, PowerAction::Reset).await?)
         };
-        let outcome = outcome.await;
-        self.note_power(machine.id, "mrp", "on, booting the network", &outcome).await?;
-        Ok(format!("power {}", outcome?))
+        if let Err(error) = command.await {
+            let outcome = Err(error);
+            self.note_power(machine.id, "mrp", what, &outcome).await?;
+            return outcome.map(|_| String::new());
+        }
+        // Written before the state is read: a server that is killed from here on does not power the machine again.
+        let (at, actor, text) = (self.now(), "mrp".to_owned(), format!("power {what}"));
+        let (kind, data, id) = (EventKind::Power, json!({"power": what}), Some(machine.id));
+        let event = NewEvent { at, machine: id, run: Some(run), kind, actor, text, data };
+        let detail = "the BMC took the power command".to_owned();
+        self.observe(run, Observation::PowerDone { detail }, &Actor::system(), Some(event)).await?;
+        Ok(match bmc.power(&node).await {
+            Ok(power) => format!("power {power}"),
+            Err(error) => format!("the BMC took the power command, but does not tell the state: {error}"),
+        })
     }
 
     /// Gives an observation to a run and writes what comes of it, with an event if one is given.

@@ -103,16 +103,15 @@ impl Users<'_> {
     ) -> Result<IssuedToken, Error> {
         let keys = [Some(format!("user {name}")), from.map(|from| format!("address {from}"))];
         let keys: Vec<String> = keys.into_iter().flatten().collect();
-        self.check_lockout(&keys)?;
+        self.count_attempt(&keys)?;
         let user = self.0.store().user_by_name(name).await?;
         // A missing user costs as much time as a wrong password.
         let hash = user.as_ref().map_or_else(|| UNKNOWN_USER.to_owned(), |user| user.password_hash.clone());
         let correct = verify(password.clone(), hash).await?;
         let Some(user) = user.filter(|_| correct) else {
-            self.note_failure(&keys);
             return Err(Error::Unauthenticated("wrong user name or password".into()));
         };
-        lock(&self.0.0.logins).remove(&keys[0]);
+        self.forgive(&keys);
         let expires = Some(self.0.now() + self.0.settings().session);
         self.issue(&Actor::from(&user), user.id, TokenKind::Session, "login", expires).await
     }
@@ -289,22 +288,30 @@ impl Users<'_> {
         Ok(IssuedToken { token: self.0.store().insert_token(&token, &journal).await?, secret })
     }
 
-    fn check_lockout(&self, keys: &[String]) -> Result<(), Error> {
+    /// Counts an attempt as a failure before its password is looked at, so that many at once are no way around the limit.
+    fn count_attempt(&self, keys: &[String]) -> Result<(), Error> {
         let now = self.0.now();
         let mut logins = lock(&self.0.0.logins);
         logins.retain(|_, failures| now.since(failures.last) < LOCKOUT);
-        match keys.iter().find(|key| logins.get(*key).is_some_and(|f| f.count >= FREE_FAILURES)) {
-            Some(key) => Err(Error::TooMany(format!("too many failed logins of {key}; wait a minute"))),
-            None => Ok(()),
+        if let Some(key) = keys.iter().find(|key| logins.get(*key).is_some_and(|f| f.count >= FREE_FAILURES))
+        {
+            return Err(Error::TooMany(format!("too many failed logins of {key}; wait a minute")));
         }
+        for key in keys {
+            let count = logins.get(key).map_or(0, |failures| failures.count) + 1;
+            logins.insert(key.clone(), Failures { count, last: now });
+        }
+        Ok(())
     }
 
-    fn note_failure(&self, keys: &[String]) {
-        let now = self.0.now();
+    /// The attempt was right: its name starts anew, its address loses nothing by it.
+    fn forgive(&self, keys: &[String]) {
         let mut logins = lock(&self.0.0.logins);
-        for key in keys {
-            let failures = logins.entry(key.clone()).or_insert(Failures { count: 0, last: now });
-            *failures = Failures { count: failures.count + 1, last: now };
+        logins.remove(&keys[0]);
+        for key in &keys[1..] {
+            if let Some(failures) = logins.get_mut(key) {
+                failures.count = failures.count.saturating_sub(1);
+            }
         }
     }
 }
