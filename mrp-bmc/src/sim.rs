@@ -197,6 +197,11 @@ impl BmcSimulator {
         self.shared.lock().sessions.forget();
     }
 
+    /// Sets every session back to the privilege "user", as some BMCs do by themselves.
+    pub fn lower_privileges(&self) {
+        self.shared.lock().sessions.lower_privileges();
+    }
+
     /// Stops it and frees its port.
     pub async fn stop(mut self) {
         self.server.abort();

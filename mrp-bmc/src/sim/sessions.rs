@@ -61,6 +61,12 @@ impl Sessions {
         }
     }
 
+    pub(super) fn lower_privileges(&mut self) {
+        for session in self.by_id.values_mut() {
+            session.privilege = level::USER;
+        }
+    }
+
     pub(super) fn set_privilege(&mut self, id: u32, privilege: u8) {
         if let Some(session) = self.by_id.get_mut(&id) {
             session.privilege = privilege;
