@@ -1,0 +1,238 @@
+//! What does a power status of 1,000 BMCs cost? mrp's driver beside `ipmipower` and `ipmitool` in the same run.
+//!
+//! The BMCs are simulators in a process of their own, whose CPU is printed apart. Both sides use cipher suite 17.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use benches::program::{allow_many_files, cpu_seconds_of, ended_cpu_seconds, installed, own_cpu_seconds};
+use benches::{BMCS_IN_A_ROW, bmc_address};
+use mrp_bmc::IpmiBmc;
+use mrp_core::bmc::{Bmc, BmcConfig, Node, OpenBmc, Privilege};
+use mrp_core::secret::Secret;
+use tokio::task::JoinSet;
+
+const BMCS: u32 = 1_000;
+/// `ipmitool` is one process a status; so many are enough to know its cost.
+const IPMITOOL_BMCS: u32 = 50;
+const USER: &str = "admin";
+const PASSWORD: &str = "only-of-a-simulator";
+
+/// What a way to ask costs.
+struct Cost {
+    name: &'static str,
+    statuses: u32,
+    seconds: f64,
+    client_cpu: f64,
+    farm_cpu: f64,
+    round_trips: f64,
+}
+
+fn main() -> io::Result<()> {
+    allow_many_files()?;
+    let folder = tempfile::tempdir()?;
+    let mut farm = Farm::start(folder.path())?;
+    let mut costs = ours(&mut farm)?;
+    costs.push(ipmipower(&mut farm, folder.path())?);
+    costs.push(ipmitool(&mut farm, folder.path())?);
+    print(&costs);
+    Ok(())
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn ours(farm: &mut Farm) -> io::Result<Vec<Cost>> {
+    let mut bmcs = Vec::new();
+    for index in 0..BMCS {
+        let config = BmcConfig {
+            address: bmc_address(index).to_string(),
+            username: USER.into(),
+            password: Secret::new(PASSWORD),
+            privilege: Privilege::Admin,
+            options: serde_json::Map::new(),
+        };
+        bmcs.push(Arc::new(IpmiBmc::open(config).await.map_err(io::Error::other)?));
+    }
+    let mut costs = vec![ask("mrp, first contact", farm, &bmcs).await?];
+    costs.push(ask("mrp, kept session", farm, &bmcs).await?);
+    for bmc in &bmcs {
+        bmc.close().await;
+    }
+    costs.push(ask("mrp, without a session", farm, &bmcs).await?);
+    for bmc in &bmcs {
+        bmc.close().await;
+    }
+    Ok(costs)
+}
+
+/// Asks all BMCs at once.
+async fn ask(name: &'static str, farm: &mut Farm, bmcs: &[Arc<IpmiBmc>]) -> io::Result<Cost> {
+    let before = farm.figures()?;
+    let (start, cpu) = (Instant::now(), own_cpu_seconds()?);
+    let mut asked = JoinSet::new();
+    for bmc in bmcs {
+        let bmc = bmc.clone();
+        asked.spawn(async move { bmc.power(&Node::default()).await });
+    }
+    while let Some(answer) = asked.join_next().await {
+        answer.map_err(io::Error::other)?.map_err(io::Error::other)?;
+    }
+    let (seconds, client_cpu) = (start.elapsed().as_secs_f64(), own_cpu_seconds()? - cpu);
+    farm.cost(name, BMCS, before, seconds, client_cpu)
+}
+
+fn ipmipower(farm: &mut Farm, folder: &Path) -> io::Result<Cost> {
+    let configuration = folder.join("freeipmi.conf");
+    write_secret(&configuration, &format!("username {USER}\npassword {PASSWORD}\n"))?;
+    let rows = BMCS / BMCS_IN_A_ROW;
+    let hosts: Vec<String> = (0..rows).map(|row| format!("127.10.{row}.[1-{BMCS_IN_A_ROW}]")).collect();
+    let mut command = Command::new(installed("ipmipower")?);
+    command.arg("--config-file").arg(&configuration);
+    command.args(["-D", "LAN_2_0", "-I", "17", "-l", "ADMIN", "--stat", "-h", &hosts.join(",")]);
+    measure("ipmipower", farm, BMCS, || ended(&mut command, BMCS, ": on", ": off"))
+}
+
+fn ipmitool(farm: &mut Farm, folder: &Path) -> io::Result<Cost> {
+    let password = folder.join("ipmitool-password");
+    write_secret(&password, PASSWORD)?;
+    let program = installed("ipmitool")?;
+    let ask = || {
+        (0..IPMITOOL_BMCS).try_for_each(|index| {
+            let mut command = Command::new(&program);
+            command.args(["-I", "lanplus", "-C", "17", "-U", USER, "-f"]).arg(&password);
+            command.args(["-H", &bmc_address(index).ip().to_string(), "chassis", "power", "status"]);
+            ended(&mut command, 1, "Power is on", "Power is off")
+        })
+    };
+    measure("ipmitool", farm, IPMITOOL_BMCS, ask)
+}
+
+fn measure(
+    name: &'static str,
+    farm: &mut Farm,
+    statuses: u32,
+    ask: impl FnOnce() -> io::Result<()>,
+) -> io::Result<Cost> {
+    let before = farm.figures()?;
+    let (start, cpu) = (Instant::now(), ended_cpu_seconds()?);
+    ask()?;
+    let (seconds, client_cpu) = (start.elapsed().as_secs_f64(), ended_cpu_seconds()? - cpu);
+    farm.cost(name, statuses, before, seconds, client_cpu)
+}
+
+/// Runs a program to its end, and counts the answers in what it printed.
+fn ended(command: &mut Command, expected: u32, on: &str, off: &str) -> io::Result<()> {
+    let output = command.stdin(Stdio::null()).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let answers = text.lines().filter(|line| line.ends_with(on) || line.ends_with(off)).count();
+    if answers == expected as usize {
+        return Ok(());
+    }
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let start: String = text.lines().chain(errors.lines()).take(5).collect::<Vec<_>>().join("; ");
+    Err(io::Error::other(format!("{expected} answers expected, {answers} came: {start}")))
+}
+
+fn write_secret(path: &Path, text: &str) -> io::Result<()> {
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?
+        .write_all(text.as_bytes())
+}
+
+/// The simulators' process.
+struct Farm {
+    child: Child,
+    ask: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Farm {
+    fn start(folder: &Path) -> io::Result<Self> {
+        let password = folder.join("password");
+        write_secret(&password, PASSWORD)?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bmc_farm"));
+        command.arg(BMCS.to_string()).arg(USER).arg(&password).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let missing = || io::Error::other("the farm has no pipe");
+        let ask = child.stdin.take().ok_or_else(missing)?;
+        let answers = BufReader::new(child.stdout.take().ok_or_else(missing)?);
+        let mut farm = Self { child, ask, answers };
+        match farm.line()?.as_str() {
+            "ready" => Ok(farm),
+            other => Err(io::Error::other(format!("the farm did not start: {other:?}"))),
+        }
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        Ok(line.trim().to_owned())
+    }
+
+    /// Datagrams that came so far, and CPU seconds.
+    fn figures(&mut self) -> io::Result<(u64, f64)> {
+        writeln!(self.ask)?;
+        let datagrams = self.line()?.parse().map_err(io::Error::other)?;
+        Ok((datagrams, cpu_seconds_of(self.child.id())?))
+    }
+
+    fn cost(
+        &mut self,
+        name: &'static str,
+        statuses: u32,
+        before: (u64, f64),
+        seconds: f64,
+        client_cpu: f64,
+    ) -> io::Result<Cost> {
+        let after = self.figures()?;
+        let round_trips = (after.0 - before.0) as f64 / f64::from(statuses);
+        Ok(Cost { name, statuses, seconds, client_cpu, farm_cpu: after.1 - before.1, round_trips })
+    }
+}
+
+impl Drop for Farm {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn print(costs: &[Cost]) {
+    println!(
+        "\nPower status of {BMCS} simulated BMCs, cipher suite 17 (ipmitool: of {IPMITOOL_BMCS}, one after the other)\n"
+    );
+    println!(
+        "{:24}{:>12}{:>14}{:>22}{:>26}{:>24}",
+        "client",
+        "seconds",
+        "round trips",
+        "client CPU/status",
+        "of ipmipower's CPU",
+        "simulators' CPU/status"
+    );
+    let of = |name: &str| costs.iter().find(|cost| cost.name == name).map_or(f64::NAN, Cost::cpu_us);
+    for cost in costs {
+        println!(
+            "{:24}{:>12.2}{:>14.1}{:>19.0} us{:>26.3}{:>21.0} us",
+            cost.name,
+            cost.seconds,
+            cost.round_trips,
+            cost.cpu_us(),
+            cost.cpu_us() / of("ipmipower"),
+            cost.farm_cpu * 1e6 / f64::from(cost.statuses),
+        );
+    }
+}
+
+impl Cost {
+    fn cpu_us(&self) -> f64 {
+        self.client_cpu * 1e6 / f64::from(self.statuses)
+    }
+}
