@@ -241,7 +241,11 @@ async fn netboot_that_a_person_switched_on_is_switched_off_by_a_person_alone() {
     assert_eq!(lab.netboot(&node).await, Netboot::ByRun(run.id), "a run takes it over");
     lab.mrp.runs().cancel(&lab.alice, run.id).await.unwrap();
     assert_eq!(lab.netboot(&node).await, Netboot::Off);
+    let run = lab.started(&node).await;
+    lab.mrp.machines().set(&lab.alice, node.id, by_hand(false)).await.unwrap();
     lab.mrp.machines().set(&lab.alice, node.id, by_hand(true)).await.unwrap();
+    lab.mrp.runs().cancel(&lab.alice, run.id).await.unwrap();
+    assert_eq!(lab.netboot(&node).await, Netboot::ByHand, "switched on by hand during the run");
     lab.mrp.machines().set(&lab.alice, node.id, by_hand(false)).await.unwrap();
     assert!(lab.config(&node).await.starts_with("local:"));
     let texts = lab.texts(&node, EventKind::Netboot).await;
