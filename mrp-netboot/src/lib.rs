@@ -1,5 +1,7 @@
 //! TFTP, boot configurations, answer files and the dnsmasq backend.
 
+pub mod boot_source;
 pub mod dnsmasq;
 pub mod neighbours;
 pub mod render;
+pub mod tftp;

@@ -1,0 +1,80 @@
+//! Answers TFTP from mrp-core: what a client gets is decided there, what became of it is told there.
+
+use async_trait::async_trait;
+use mrp_core::boot::Transport;
+use mrp_core::service::boot::{BootContent, BootRequest, Transfer, TransferReport};
+use mrp_core::{Error, Provisioner};
+use tokio::runtime::Handle;
+
+use crate::tftp::{Body, OpenError, Opened, Outcome, Progress, Request, Source};
+
+/// The TFTP server's source of files: the service.
+#[derive(Debug)]
+pub struct BootSource {
+    service: Provisioner,
+    runtime: Handle,
+}
+
+impl BootSource {
+    /// Answers from a service; reports are written on the current runtime.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn new(service: Provisioner) -> Self {
+        Self { service, runtime: Handle::current() }
+    }
+
+    fn report(&self, transfer: &Transfer, report: TransferReport) {
+        let (service, transfer) = (self.service.clone(), transfer.clone());
+        self.runtime.spawn(async move {
+            if let Err(error) = service.boot().transferred(&transfer, report).await {
+                tracing::warn!(%error, "a transfer could not be written down");
+            }
+        });
+    }
+}
+
+#[async_trait]
+impl Source for BootSource {
+    type Tag = Transfer;
+
+    async fn open(&self, request: &Request) -> Result<Opened<Transfer>, OpenError> {
+        let asked = BootRequest {
+            client: request.client.ip(),
+            local: request.local,
+            path: request.path.clone(),
+            transport: Transport::Tftp,
+        };
+        let file = self.service.boot().file(&asked).await.map_err(|error| match error {
+            Error::NotFound { .. } => OpenError::NotFound,
+            Error::Forbidden(reason) => OpenError::AccessDenied(reason),
+            error => {
+                tracing::warn!(path = asked.path, client = %asked.client, %error, "a boot file could not be served");
+                OpenError::Internal(error.to_string())
+            }
+        })?;
+        let body = match file.content {
+            BootContent::Text(bytes) => Body::Bytes(bytes),
+            BootContent::Blob(blob) => Body::File { file: blob.file, len: blob.len },
+        };
+        Ok(Opened { body, tag: file.transfer })
+    }
+
+    fn progress(&self, transfer: &Transfer, progress: &Progress) {
+        let detail = format!("{:.1} MB/s", progress.rate() / 1e6);
+        let Progress { bytes, total, .. } = *progress;
+        self.report(transfer, TransferReport { bytes, total, over: false, detail });
+    }
+
+    fn finished(&self, transfer: &Transfer, outcome: &Outcome) {
+        self.report(
+            transfer,
+            TransferReport {
+                bytes: outcome.bytes_acked,
+                total: outcome.total,
+                over: true,
+                detail: outcome.to_string(),
+            },
+        );
+    }
+}
