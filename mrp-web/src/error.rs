@@ -180,3 +180,37 @@ fn chain(error: &Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_and_causes_are_told_apart_and_causes_stay_inside() {
+        let status = |error: Error| service_parts(&error).0.as_u16();
+        assert_eq!(status(BlobError::Full.into()), 507);
+        assert_eq!(status(Error::Unavailable("secret cause".into())), 503);
+        assert_eq!(status(Error::Internal("secret cause".into())), 500);
+        for error in [Error::Unavailable("secret cause".into()), Error::Internal("secret cause".into())] {
+            assert_eq!(chain(&error).matches("secret cause").count(), 1);
+            assert!(!service_parts(&error).2.contains("secret cause"));
+        }
+    }
+
+    #[test]
+    fn failures_of_bmcs_have_their_status() {
+        let address = || "10.0.0.1".to_owned();
+        for (error, status) in [
+            (BmcError::Unreachable { address: address() }, 504),
+            (BmcError::Timeout { address: address(), operation: "login" }, 504),
+            (BmcError::Unauthorized { address: address(), reason: "no".into() }, 502),
+            (BmcError::Busy { address: address(), reason: "no".into() }, 502),
+            (BmcError::Protocol { address: address(), reason: "no".into() }, 502),
+            (BmcError::Config("no".into()), 502),
+            (BmcError::Unsupported("soft power"), 400),
+        ] {
+            let (found, class, _) = service_parts(&Error::Bmc(error));
+            assert_eq!((found.as_u16(), class), (status, "BMCError"));
+        }
+    }
+}

@@ -14,6 +14,7 @@ mod reply;
 mod router;
 mod schema;
 mod server;
+mod stall;
 mod tls;
 
 pub use router::{RouteInfo, Who, machine_routes, people_routes};

@@ -176,7 +176,8 @@ async fn answer(route: &Route, door: Door, mut call: Call) -> Response {
         Door::People => refusal.into_json(),
         Door::Machines => refusal.into_text(),
     });
-    if response.status().is_client_error() && !waits {
+    let refused = response.status().is_client_error() || response.status().is_server_error();
+    if refused && !waits {
         body.drain().await;
     }
     let (operation, status) = (route.info.operation, response.status());

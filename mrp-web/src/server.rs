@@ -25,12 +25,15 @@ use warp::filters::BoxedFilter;
 use crate::call::{Peer, State};
 use crate::reply::Response;
 use crate::router::{self, Door};
+use crate::stall::Stalling;
 use crate::tls::Tls;
 
 /// How long a client may take for the head of a request, and how long a connection may idle.
 const HEAD_TIME: Duration = Duration::from_secs(15);
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// How long a client may leave an answer unread.
+const UNREAD_TIME: Duration = Duration::from_secs(60);
 /// Connections of one door at once; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 4096;
 /// How long requests in flight get when the door closes.
@@ -231,7 +234,7 @@ impl Connection {
             .keep_alive_timeout(HEAD_TIME)
             .max_concurrent_streams(128);
         let builder = if http2 { builder.http2_only() } else { builder.http1_only() };
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let connection = builder.serve_connection(TokioIo::new(Stalling::new(stream, UNREAD_TIME)), service);
         if let Err(error) = self.watcher.watch(connection.into_owned()).await {
             tracing::debug!(%error, "a connection ended with an error");
         }

@@ -1,6 +1,10 @@
 //! Power and state, through a BMC.
 
-use crate::lab::{ADMIN, ALICE, BOB, Lab};
+use mrp_bmc::IpmiBmc;
+use mrp_bmc::sim::{BmcSimulator, Faults, MachineEvent, SimConfig};
+use mrp_core::bmc::{BootDevice, Drivers, Power};
+
+use crate::lab::{ADMIN, ALICE, BOB, Lab, Setup, bmc_password};
 
 fn machine(id: i64) -> String {
     format!("/api/v1/machine/{id}/power")
@@ -108,4 +112,33 @@ async fn a_dead_bmc_leaves_no_run_behind() {
         (Some("error"), Some("off"), Some("failed"))
     );
     lab.stop().await;
+}
+
+#[tokio::test]
+async fn power_reaches_a_bmc_over_the_wire() {
+    let config = SimConfig { username: "admin".into(), password: bmc_password(), ..SimConfig::default() };
+    let bmc = BmcSimulator::start("127.0.0.1:0".parse().unwrap(), config).await.unwrap();
+    let mut events = bmc.events();
+    let drivers = Some(Drivers::new().with::<IpmiBmc>());
+    let lab = Lab::with(Setup { drivers, ..Setup::default() }).await;
+    let entry = format!(r#"{{"name": "sim", "address": "{}", "username": "admin"}}"#, bmc.local_addr());
+    lab.expect(200, ADMIN, "PUT", "/api/v1/bmc/1", &entry).await;
+    lab.expect(202, ALICE, "POST", &machine(1), r#"{"state": "off"}"#).await;
+    assert_eq!(bmc.power(), Power::Off);
+    lab.expect(202, ALICE, "POST", &machine(1), r#"{"state": "pxe_reboot"}"#).await;
+    assert_eq!(bmc.power(), Power::On);
+    lab.expect(202, ALICE, "POST", "/api/v1/machine/1/state", r#"{"state": "provision"}"#).await;
+    let boot = loop {
+        if let MachineEvent::Reset { boot } = events.recv().await.unwrap() {
+            break boot;
+        }
+    };
+    assert_eq!(boot.map(|boot| (boot.device, boot.efi)), Some((BootDevice::Pxe, true)));
+    bmc.set_faults(Faults { wrong_password: true, ..Faults::default() });
+    bmc.forget_sessions();
+    let answer = lab.ask(ADMIN, "POST", "/api/v1/bmc/1/test", "{}").await;
+    assert!(answer.refusal().starts_with("502 BMCError: BMC error: BMC at 127.0.0.1"), "{answer:?}");
+    assert!(!answer.text.contains(bmc_password().expose()));
+    lab.stop().await;
+    bmc.stop().await;
 }

@@ -29,16 +29,12 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-#[test]
-fn nothing_gives_a_secret_away() {
+#[tokio::test]
+async fn nothing_gives_a_secret_away() {
     let log = Log::default();
-    let subscriber =
-        tracing_subscriber::fmt().with_writer(log.clone()).with_max_level(tracing::Level::TRACE).finish();
-    let guard = tracing::subscriber::set_default(subscriber);
-    // On one thread, since the log is this thread's.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let answers = runtime.block_on(tour());
-    drop((runtime, guard));
+    // For the whole program: what other tests log meanwhile is searched as well.
+    tracing_subscriber::fmt().with_writer(log.clone()).with_max_level(tracing::Level::DEBUG).init();
+    let answers = tour().await;
     let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
     assert!(logged.contains("answered"), "the log was read");
     let password = bmc_password();

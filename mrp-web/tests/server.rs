@@ -1,30 +1,38 @@
 //! The doors themselves: TLS, slow and hostile clients, a clean end.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use mrp_web::{Tls, Web};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 use crate::lab::{ADMIN, ALICE, Lab, Setup};
 
-/// Asks over TLS as a client that trusts one certificate alone.
-async fn ask_by_tls(lab: &Lab, certificate: &std::path::Path, request: &str) -> String {
+/// Connects by TLS as a client that trusts one certificate alone.
+async fn connect(lab: &Lab, certificate: &Path, protocol: &[u8]) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
     let socket = TcpStream::connect(lab.people).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
-    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap()
+}
+
+async fn ask_by_tls(lab: &Lab, certificate: &Path, request: &str) -> String {
+    let mut stream = connect(lab, certificate, b"http/1.1").await;
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -171,4 +179,37 @@ async fn preflights_are_answered_for_tokens() {
     assert!(answer.headers()["access-control-allow-headers"].to_str().unwrap().contains("Authorization"));
     assert!(answer.headers().get("access-control-allow-credentials").is_none());
     lab.stop().await;
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_over_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    let tls = Tls::self_made(&certificate, &key).unwrap();
+    let lab = Lab::with(Setup { tls: Some(tls), ..Setup::default() }).await;
+    let stream = TokioIo::new(connect(&lab, &certificate, b"h2").await);
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let asked = (0..20).map(|number| {
+        let request = hyper::Request::get(format!("https://localhost/api/v1/machine/{}", number % 6 + 1))
+            .header("authorization", ADMIN)
+            .body(String::new())
+            .unwrap();
+        client.send_request(request)
+    });
+    for answer in futures_util::future::join_all(asked).await {
+        let answer = answer.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.version()), (200, hyper::Version::HTTP_2));
+    }
+    // A cookie's origin is compared with the authority, since HTTP/2 has no Host header.
+    let request = hyper::Request::delete("https://localhost/api/v1/session")
+        .header("cookie", format!("mrp_session={ALICE}"))
+        .header("origin", "https://localhost")
+        .body(String::new())
+        .unwrap();
+    assert_eq!(client.send_request(request).await.unwrap().status().as_u16(), 204);
+    drop(client);
+    lab.stop().await;
+    connection.abort();
 }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mrp_core::bmc::Drivers;
 use mrp_core::clock::{Clock, ManualClock};
 use mrp_core::id::Timestamp;
 use mrp_core::secret::{Secret, ServerKey};
@@ -70,6 +71,8 @@ pub(crate) struct Setup {
     pub(crate) people: PeopleConfig,
     pub(crate) machines: Option<MachineConfig>,
     pub(crate) tls: Option<Tls>,
+    /// By default BMCs in memory.
+    pub(crate) drivers: Option<Drivers>,
 }
 
 pub(crate) struct Lab {
@@ -107,7 +110,7 @@ impl Lab {
         let service = Provisioner::builder()
             .store(store.clone())
             .blobs(blobs)
-            .bmc_drivers(bmc::drivers())
+            .bmc_drivers(setup.drivers.unwrap_or_else(bmc::drivers))
             .renderer(render::PlainRenderer)
             .clock(clock.clone() as Arc<dyn Clock>)
             .key(key)
