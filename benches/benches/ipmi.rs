@@ -3,14 +3,16 @@
 //! The BMCs are simulators in a process of their own, whose CPU is printed apart. Both sides use cipher suite 17.
 
 use std::io::{self, BufRead, BufReader, Write};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
-use benches::program::{allow_many_files, cpu_seconds_of, ended_cpu_seconds, installed, own_cpu_seconds};
-use benches::{BMCS_IN_A_ROW, bmc_address};
+use benches::program::{
+    allow_many_files, cpu_seconds_of, ended_cpu_seconds, example, installed, own_cpu_seconds,
+};
 use mrp_bmc::IpmiBmc;
 use mrp_core::bmc::{Bmc, BmcConfig, Node, OpenBmc, Privilege};
 use mrp_core::secret::Secret;
@@ -19,8 +21,11 @@ use tokio::task::JoinSet;
 const BMCS: u32 = 1_000;
 /// `ipmitool` is one process a status; so many are enough to know its cost.
 const IPMITOOL_BMCS: u32 = 50;
+/// The simulators' account.
 const USER: &str = "admin";
-const PASSWORD: &str = "only-of-a-simulator";
+const PASSWORD: &str = "admin";
+/// Where the first listens, on IPMI's port, since a peer cannot be given another; the rest on the addresses behind it.
+const FIRST: Ipv4Addr = Ipv4Addr::new(127, 10, 0, 1);
 
 /// What a way to ask costs.
 struct Cost {
@@ -35,7 +40,7 @@ struct Cost {
 fn main() -> io::Result<()> {
     allow_many_files()?;
     let folder = tempfile::tempdir()?;
-    let mut farm = Farm::start(folder.path())?;
+    let mut farm = Farm::start()?;
     let mut costs = ours(&mut farm)?;
     costs.push(ipmipower(&mut farm, folder.path())?);
     costs.push(ipmitool(&mut farm, folder.path())?);
@@ -48,7 +53,7 @@ async fn ours(farm: &mut Farm) -> io::Result<Vec<Cost>> {
     let mut bmcs = Vec::new();
     for index in 0..BMCS {
         let config = BmcConfig {
-            address: bmc_address(index).to_string(),
+            address: address(index).to_string(),
             username: USER.into(),
             password: Secret::new(PASSWORD),
             privilege: Privilege::Admin,
@@ -66,6 +71,10 @@ async fn ours(farm: &mut Farm) -> io::Result<Vec<Cost>> {
         bmc.close().await;
     }
     Ok(costs)
+}
+
+fn address(index: u32) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(FIRST) + index)
 }
 
 /// Asks all BMCs at once.
@@ -87,8 +96,7 @@ async fn ask(name: &'static str, farm: &mut Farm, bmcs: &[Arc<IpmiBmc>]) -> io::
 fn ipmipower(farm: &mut Farm, folder: &Path) -> io::Result<Cost> {
     let configuration = folder.join("freeipmi.conf");
     write_secret(&configuration, &format!("username {USER}\npassword {PASSWORD}\n"))?;
-    let rows = BMCS / BMCS_IN_A_ROW;
-    let hosts: Vec<String> = (0..rows).map(|row| format!("127.10.{row}.[1-{BMCS_IN_A_ROW}]")).collect();
+    let hosts: Vec<String> = (0..BMCS).map(|index| address(index).to_string()).collect();
     let mut command = Command::new(installed("ipmipower")?);
     command.arg("--config-file").arg(&configuration);
     command.args(["-D", "LAN_2_0", "-I", "17", "-l", "ADMIN", "--stat", "-h", &hosts.join(",")]);
@@ -103,7 +111,7 @@ fn ipmitool(farm: &mut Farm, folder: &Path) -> io::Result<Cost> {
         (0..IPMITOOL_BMCS).try_for_each(|index| {
             let mut command = Command::new(&program);
             command.args(["-I", "lanplus", "-C", "17", "-U", USER, "-f"]).arg(&password);
-            command.args(["-H", &bmc_address(index).ip().to_string(), "chassis", "power", "status"]);
+            command.args(["-H", &address(index).to_string(), "chassis", "power", "status"]);
             ended(&mut command, 1, "Power is on", "Power is off")
         })
     };
@@ -154,20 +162,23 @@ struct Farm {
 }
 
 impl Farm {
-    fn start(folder: &Path) -> io::Result<Self> {
-        let password = folder.join("password");
-        write_secret(&password, PASSWORD)?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bmc_farm"));
-        command.arg(BMCS.to_string()).arg(USER).arg(&password).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn()?;
+    fn start() -> io::Result<Self> {
+        let mut command = Command::new(example("sim_farm")?);
+        command.args([&BMCS.to_string(), &format!("{FIRST}:623"), "addresses"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let missing = || io::Error::other("the farm has no pipe");
         let ask = child.stdin.take().ok_or_else(missing)?;
         let answers = BufReader::new(child.stdout.take().ok_or_else(missing)?);
         let mut farm = Self { child, ask, answers };
-        match farm.line()?.as_str() {
-            "ready" => Ok(farm),
-            other => Err(io::Error::other(format!("the farm did not start: {other:?}"))),
+        for _ in 0..BMCS {
+            if farm.line()?.is_empty() {
+                return Err(io::Error::other(
+                    "the farm did not start: is port 623 of 127.10.0.1 and following free?",
+                ));
+            }
         }
+        farm.line()?;
+        Ok(farm)
     }
 
     fn line(&mut self) -> io::Result<String> {

@@ -1,10 +1,10 @@
 //! Many simulated BMCs in one process: `sim_farm COUNT ADDRESS:PORT ports|addresses`.
 //!
 //! The BMCs listen on consecutive ports, or on consecutive IPv4 addresses with the same port; account `admin`, password
-//! `admin`. Their addresses go to standard output, one a line, and an empty line when all listen. At an interrupt, or when
-//! standard input closes, the number of datagrams that came in is printed and the program ends.
+//! `admin`. Their addresses go to standard output, one a line, and an empty line when all listen. For each line on standard
+//! input the number of datagrams that came so far is printed. An interrupt, or the end of standard input, ends the program.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use mrp_bmc::sim::{BmcSimulator, SimConfig};
@@ -29,8 +29,21 @@ async fn main() -> io::Result<()> {
     }
     writeln!(out)?;
     out.flush()?;
-    wait_for_the_end().await;
-    writeln!(out, "datagrams {}", farm.iter().map(BmcSimulator::requests).sum::<u64>())
+    let (asked, mut asking) = tokio::sync::mpsc::unbounded_channel();
+    // A thread of its own, since reading a terminal cannot be cancelled.
+    std::thread::spawn(move || {
+        io::stdin().lock().lines().map_while(Result::ok).try_for_each(|_| asked.send(()))
+    });
+    loop {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => return Ok(()),
+            line = asking.recv() => {
+                let Some(()) = line else { return Ok(()) };
+                writeln!(out, "{}", farm.iter().map(BmcSimulator::requests).sum::<u64>())?;
+                out.flush()?;
+            }
+        }
+    }
 }
 
 fn parse(arguments: &[String]) -> Option<(u32, SocketAddr, bool)> {
@@ -51,20 +64,5 @@ fn nth(first: SocketAddr, number: u32, by_address: bool) -> Option<SocketAddr> {
         }
         IpAddr::V6(_) if by_address => None,
         ip => Some(SocketAddr::from((ip, first.port().checked_add(u16::try_from(number).ok()?)?))),
-    }
-}
-
-async fn wait_for_the_end() {
-    let (closed, is_closed) = tokio::sync::oneshot::channel();
-    // A thread of its own, since reading a terminal cannot be cancelled.
-    std::thread::spawn(move || {
-        let mut rest = Vec::new();
-        // Whether it ended or failed, nobody is there any more.
-        let _ = io::stdin().read_to_end(&mut rest);
-        let _ = closed.send(());
-    });
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = is_closed => {}
     }
 }
