@@ -148,7 +148,11 @@ impl Web {
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
-                Some(_) = connections.join_next() => {}
+                Some(ended) = connections.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a connection's task failed");
+                    }
+                }
                 (stream, permit) = accept(&listener.socket, &permits) => {
                     let door = Connection {
                         tls: listener.tls.clone(), filter: filter.clone(), watcher: graceful.watcher(), _permit: permit,
