@@ -9,9 +9,10 @@ async fn report(lab: &Lab, body: &str) -> u16 {
     lab.ask("", "POST", "/dhcp/lease-event", body).await.status
 }
 
-fn event(action: &str, mac: &str, arch: &str, at: i64) -> String {
+fn event(action: &str, mac: &str, arch: &str, firmware: &str, at: i64) -> String {
     format!(
-        r#"{{"action": "{action}", "mac": "{mac}", "ipv4": "10.101.0.77", "hostname": null, "client_arch": {arch}, "at": {at}}}"#
+        r#"{{"action": "{action}", "mac": "{mac}", "ipv4": "10.101.0.77", "hostname": null, "client_arch": {arch},
+            "firmware": {firmware}, "expires": 1800003600, "at": {at}}}"#
     )
 }
 
@@ -21,21 +22,39 @@ const NOW: i64 = 1_800_000_000_000;
 async fn leases_that_dnsmasq_reports_are_known() {
     let lab = Lab::start().await;
     let mac = "52:54:00:00:00:03";
-    assert_eq!(report(&lab, &event("add", mac, "7", NOW)).await, 204);
+    assert_eq!(report(&lab, &event("add", mac, "7", "true", NOW)).await, 204);
     let lease = async || lab.get(BOB, "/api/v1/machine/2/interface").await.json()[0]["lease_ipv4"].clone();
     assert_eq!(lease().await, "10.101.0.77");
-    let events = lab.get(BOB, "/api/v1/event?machine=2").await.json();
-    assert_eq!(events[0]["text"], "52:54:00:00:00:03 has 10.101.0.77 (firmware)");
+    let texts = async || {
+        let events = lab.get(BOB, "/api/v1/event?machine=2").await.json();
+        events
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|event| event["text"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let firmware = "52:54:00:00:00:03 has 10.101.0.77 (firmware)";
+    assert_eq!(texts().await, [firmware]);
     // Told again after dnsmasq's start: nothing happened.
-    assert_eq!(report(&lab, &event("old", mac, "null", NOW)).await, 204);
+    assert_eq!(report(&lab, &event("old", mac, "null", "null", NOW)).await, 204);
     // Kept back for an hour: an address, but no boot.
-    assert_eq!(report(&lab, &event("add", mac, "null", NOW - 3_600_000)).await, 204);
-    assert_eq!(lab.get(BOB, "/api/v1/event?machine=2").await.json().as_array().map(Vec::len), Some(1));
-    assert_eq!(report(&lab, &event("del", mac, "null", NOW)).await, 204);
+    assert_eq!(report(&lab, &event("add", mac, "null", "false", NOW - 3_600_000)).await, 204);
+    assert_eq!(texts().await, [firmware]);
+    // A renewal that dnsmasq heard: the operating system asked.
+    assert_eq!(report(&lab, &event("old", mac, "null", "false", NOW)).await, 204);
+    assert_eq!(texts().await, [firmware, "52:54:00:00:00:03 has 10.101.0.77 (operating system)"]);
+    assert_eq!(report(&lab, &event("del", mac, "null", "null", NOW)).await, 204);
     assert!(lease().await.is_null());
-    assert_eq!(report(&lab, &event("add", "52:54:00:ff:00:01", "11", NOW)).await, 204);
+    assert_eq!(report(&lab, &event("add", "52:54:00:ff:00:01", "11", "true", NOW)).await, 204);
     assert_eq!(lab.get(BOB, "/api/v1/discovered").await.json()[0]["client_arch"], 11);
-    for wrong in [event("new", mac, "7", NOW), event("add", "zz", "7", NOW), "{}".into(), "notjson".into()] {
+    let wrong = [
+        event("new", mac, "7", "true", NOW),
+        event("add", "zz", "7", "true", NOW),
+        "{}".into(),
+        "notjson".into(),
+    ];
+    for wrong in wrong {
         assert_eq!(report(&lab, &wrong).await, 400, "{wrong}");
     }
     lab.stop().await;

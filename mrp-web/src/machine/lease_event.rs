@@ -26,7 +26,7 @@ pub(super) fn routes() -> Vec<Route> {
 enum Action {
     /// A new lease.
     Add,
-    /// A lease that was there already; told for all of them after each start.
+    /// A lease that was there already: renewed, or told again with all others after dnsmasq started or read its files.
     Old,
     /// A lease ended.
     Del,
@@ -42,6 +42,12 @@ struct LeaseEvent {
     hostname: Option<String>,
     #[serde(default)]
     client_arch: Option<u16>,
+    /// Who asked: firmware, or an operating system. `None` where dnsmasq did not hear the client itself.
+    #[serde(default)]
+    firmware: Option<bool>,
+    /// When the lease ends, in seconds since 1970; mrp believes what it was told last.
+    #[serde(default, rename = "expires")]
+    _expires: Option<i64>,
     /// Milliseconds since 1970.
     at: i64,
 }
@@ -49,19 +55,18 @@ struct LeaseEvent {
 async fn lease_event(call: Call) -> Answer {
     let event: LeaseEvent = call.exact().await?;
     let discovery = call.service().discovery();
-    let LeaseEvent { mac, ipv4, client_arch, .. } = event;
+    let LeaseEvent { mac, ipv4, client_arch, firmware, .. } = event;
     let fresh = call.service().now().since(Timestamp(event.at)) < FRESH;
-    match event.action {
-        Action::Del => discovery.lease_ended(mac).await?,
-        Action::Old => discovery.lease_repeated(mac, ipv4).await?,
-        Action::Add if !fresh => discovery.lease_repeated(mac, ipv4).await?,
-        Action::Add => {
+    match (event.action, firmware) {
+        (Action::Del, _) => discovery.lease_ended(mac).await?,
+        (Action::Add, _) | (Action::Old, Some(_)) if fresh => {
             if discovery.answer(mac).await?.is_none() {
                 let hostname = event.hostname;
                 discovery.seen(Seen { mac, hostname, client_arch, discover: false }).await?;
             }
-            discovery.lease(mac, ipv4, Some(client_arch.is_some())).await?;
+            discovery.lease(mac, ipv4, firmware).await?;
         }
+        (Action::Add | Action::Old, _) => discovery.lease_repeated(mac, ipv4).await?,
     }
     Ok(reply::no_content())
 }
