@@ -1,5 +1,7 @@
 //! TFTP with clients that are not ours: tftp-hpa, atftp and curl. A missing one is a failure.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its functions too")]
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output};

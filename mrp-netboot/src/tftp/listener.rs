@@ -85,7 +85,7 @@ impl<S: Source> Listener<S> {
 
     fn handle(&self, datagram: &Datagram, packet: &[u8]) {
         let (metrics, Datagram { client, local, .. }) = (&self.opener.shared.metrics, *datagram);
-        // Port 0 cannot be answered, and ours is no client's: two servers would talk to each other for ever.
+        // Nobody can be answered there.
         if client.port() == 0 {
             return;
         }

@@ -86,7 +86,9 @@ mod tests {
 
     const LIMITS: Limits = Limits { blksize: 1468, windowsize: 64 };
 
-    fn oack(options: &[(&str, &str)]) -> Option<String> {
+    type Options<'a> = &'a [(&'a str, &'a str)];
+
+    fn oack(options: Options<'_>) -> Option<String> {
         let options: Vec<_> = options.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let terms = Terms::negotiate(&options, LIMITS, 1_000_000);
         terms.oack().map(|packet| String::from_utf8(packet[2..].to_vec()).unwrap().replace('\0', " "))
@@ -94,7 +96,7 @@ mod tests {
 
     #[test]
     fn options_are_granted_up_to_the_limits() {
-        let table: [(&[(&str, &str)], Option<&str>); 13] = [
+        let table: [(Options<'_>, Option<&str>); 13] = [
             (&[], None),
             (&[("blksize", "1024"), ("tsize", "0")], Some("blksize 1024 tsize 1000000 ")),
             (&[("blksize", "65464"), ("windowsize", "65535")], Some("blksize 1468 windowsize 64 ")),
