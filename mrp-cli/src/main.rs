@@ -1,2 +1,7 @@
 //! The `mrp` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mrp_cli::Mrp::new().run()
+}

@@ -74,7 +74,9 @@ async fn netboot(cabling: &Cabling) -> Result<Option<bool>, Stop> {
 
 /// What the installer in the initrd does with its kernel command line.
 async fn install(cabling: &Cabling, command_line: &str) -> Result<Option<bool>, Stop> {
-    let Some(url) = command_line.split(' ').find_map(|word| word.strip_prefix("url=")) else { return Ok(None) };
+    let Some(url) = command_line.split(' ').find_map(|word| word.strip_prefix("url=")) else {
+        return Ok(None);
+    };
     let (address, _) = dhcp(cabling, None).await?;
     let http = client(address)?;
     let answers = http.get(url).send().await?.error_for_status()?.text().await?;
@@ -84,7 +86,9 @@ async fn install(cabling: &Cabling, command_line: &str) -> Result<Option<bool>, 
     }
     // `d-i preseed/late_command string wget -qO- http://…`
     let late_command = answers.lines().find_map(|line| line.strip_prefix("d-i preseed/late_command string "));
-    if let Some(report) = late_command.and_then(|command| command.split(' ').find(|word| word.starts_with("http"))) {
+    if let Some(report) =
+        late_command.and_then(|command| command.split(' ').find(|word| word.starts_with("http")))
+    {
         http.get(report).send().await?.error_for_status()?;
     }
     Ok(Some(false))

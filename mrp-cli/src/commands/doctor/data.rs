@@ -1,0 +1,114 @@
+//! Data folder, key, database, clock.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use indicatif::HumanBytes;
+use mrp_core::id::Timestamp;
+use mrp_core::store::{EventFilter, Store};
+
+use super::Finding;
+use crate::config::Config;
+use crate::wiring::{self, Files};
+
+/// Images of a few installers.
+const ENOUGH: u64 = 5 << 30;
+/// The database alone still fits.
+const TOO_LITTLE: u64 = 200 << 20;
+
+pub(super) fn examine(config: &Config) -> Vec<Finding> {
+    let files = Files::of(config);
+    let mut findings = vec![folder(files.folder())];
+    if files.key().exists() {
+        findings.push(key(config, &files.key()));
+    }
+    if let Err(error) = wiring::tls(config) {
+        let advice =
+            "the certificate's PEM file and its key must be readable by this user and belong together";
+        findings.push(Finding::problem("TLS", format!("{error:#}"), advice));
+    }
+    findings
+}
+
+fn folder(folder: &Path) -> Finding {
+    let (about, advice) =
+        ("data folder", "set server.data_dir (MRP_SERVER__DATA_DIR) to a folder that this user may write");
+    let shown = folder.display();
+    // What is not there yet is made at the first start, in the nearest folder that is there.
+    let there = folder.ancestors().find(|ancestor| ancestor.is_dir()).unwrap_or(Path::new("/"));
+    let probe = there.join(format!(".mrp-doctor-{}", std::process::id()));
+    if let Err(error) = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&probe) {
+        return Finding::problem(about, format!("{shown} cannot be written: {error}"), advice);
+    }
+    let _ = fs::remove_file(&probe);
+    let Ok(space) = rustix::fs::statvfs(there) else {
+        return Finding::warning(
+            about,
+            format!("{shown}: its free space cannot be read"),
+            "look at it with df",
+        );
+    };
+    let free = space.f_bavail * space.f_frsize;
+    let text = format!(
+        "{shown}, {} free{}",
+        HumanBytes(free),
+        if folder.exists() { "" } else { ", made at the first start" }
+    );
+    match free {
+        ..TOO_LITTLE => Finding::problem(about, text, "make room: uploads and soon the database will fail"),
+        TOO_LITTLE..ENOUGH => Finding::warning(about, text, "make room before you upload images"),
+        ENOUGH.. => Finding::ok(about, text),
+    }
+}
+
+fn key(config: &Config, path: &Path) -> Finding {
+    let shown = path.display();
+    if let Err(error) = wiring::existing_key(config) {
+        return Finding::problem("key file", format!("{error:#}"), "without it no stored BMC password opens");
+    }
+    match fs::metadata(path).map(|metadata| metadata.mode() & 0o777) {
+        Ok(mode) if mode & 0o077 == 0 => Finding::ok("key file", format!("{shown}, mode {mode:04o}")),
+        Ok(mode) => {
+            let text = format!("{shown} can be read by others (mode {mode:04o})");
+            Finding::problem("key file", text, format!("chmod 600 {shown}"))
+        }
+        Err(error) => {
+            Finding::problem("key file", format!("{shown}: {error}"), "make it readable by this user")
+        }
+    }
+}
+
+pub(super) async fn open(config: &Config, findings: &mut Vec<Finding>) -> Option<Arc<dyn Store>> {
+    let path = Files::of(config).database();
+    if !path.exists() {
+        findings.push(Finding::ok("database", format!("{} is made at the first start", path.display())));
+        return None;
+    }
+    match wiring::open_store(config).await {
+        Ok(store) => {
+            findings.push(Finding::ok("database", format!("{} opens", path.display())));
+            Some(store)
+        }
+        Err(error) => {
+            let advice = "restore it from a backup, or give it to the user that mrp runs as";
+            findings.push(Finding::problem("database", format!("{error:#}"), advice));
+            None
+        }
+    }
+}
+
+/// A clock that went back makes tokens, deadlines and the order of events wrong.
+pub(super) async fn clock(store: &dyn Store) -> Option<Finding> {
+    let now = Timestamp::from(std::time::SystemTime::now());
+    let newest = store.events(&EventFilter { last: 1, ..EventFilter::default() }).await.ok()?;
+    let newest = newest.last().map(|event| event.at);
+    Some(match newest {
+        Some(newest) if newest > now => {
+            let text = format!("it is {now}, but there is an event of {newest}");
+            Finding::problem("clock", text, "set the clock: timedatectl set-ntp true")
+        }
+        _ => Finding::ok("clock", now.to_string()),
+    })
+}

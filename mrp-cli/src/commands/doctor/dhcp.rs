@@ -1,0 +1,97 @@
+//! What mrp and the DHCP server need of each other.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::Stdio;
+use std::time::Duration;
+
+use mrp_core::store::Store;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::Finding;
+use crate::config::{Config, DhcpKind};
+use crate::wiring::Files;
+
+pub(super) async fn examine(config: &Config, store: Option<&dyn Store>) -> Vec<Finding> {
+    let mut findings = match config.dhcp.backend {
+        DhcpKind::None => {
+            vec![Finding::ok("DHCP", "not steered by mrp (dhcp.backend = \"none\"); Kea's hook may ask")]
+        }
+        DhcpKind::Dnsmasq => vec![dnsmasq_version().await, host_file(config)],
+    };
+    findings.extend(token(config));
+    if let Some(store) = store {
+        findings.extend(believing_networks(store).await);
+    }
+    findings
+}
+
+async fn dnsmasq_version() -> Finding {
+    let mut command = Command::new("dnsmasq");
+    command.arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let output = match timeout(Duration::from_secs(5), command.output()).await {
+        Ok(Ok(output)) if output.status.success() => output,
+        _ => {
+            let advice =
+                "install it here, or run mrp beside it: the host file has to be on dnsmasq's machine";
+            return Finding::warning("dnsmasq", "is not on this machine", advice);
+        }
+    };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = text.split_whitespace().nth(2).unwrap_or("of an unknown version").to_owned();
+    Finding::ok("dnsmasq", format!("version {version}"))
+}
+
+fn host_file(config: &Config) -> Finding {
+    let path = Files::of(config).dnsmasq_hosts(config);
+    let (about, shown) = ("dhcp.dnsmasq_hosts", path.display());
+    match fs::metadata(&path) {
+        Err(_) => {
+            Finding::warning(about, format!("{shown} is not there yet"), "mrp serve writes it at its start")
+        }
+        Ok(metadata) if metadata.mode() & 0o004 == 0 => {
+            let text = format!(
+                "{shown} cannot be read by dnsmasq's own user (mode {:04o})",
+                metadata.mode() & 0o777
+            );
+            Finding::warning(about, text, format!("chmod o+r {shown}, and its folders o+x"))
+        }
+        Ok(_) if config.dhcp.dnsmasq_reload.is_empty() => Finding::ok(
+            about,
+            format!(
+                "{shown}; dnsmasq reads changes by the path unit of `mrp dnsmasq config`, or set dhcp.dnsmasq_reload"
+            ),
+        ),
+        Ok(_) => Finding::ok(about, format!("{shown}; reload: {}", config.dhcp.dnsmasq_reload.join(" "))),
+    }
+}
+
+fn token(config: &Config) -> Option<Finding> {
+    let path = config.machine.token_file.as_ref()?;
+    let shown = path.display();
+    Some(match fs::read_to_string(path) {
+        Err(error) => Finding::problem(
+            "machine.token_file",
+            format!("{shown}: {error}"),
+            "make it readable by this user",
+        ),
+        Ok(text) if text.trim().len() < 16 => Finding::problem(
+            "machine.token_file",
+            format!("{shown} is too short"),
+            "put at least 16 characters into it",
+        ),
+        Ok(_) => Finding::ok("machine.token_file", shown.to_string()),
+    })
+}
+
+async fn believing_networks(store: &dyn Store) -> Option<Finding> {
+    let networks = store.networks().await.ok()?;
+    let believing: Vec<&str> =
+        networks.iter().filter(|n| n.trust_path_mac).map(|n| n.name.as_str()).collect();
+    let text = format!(
+        "{} believe the MAC address in a boot loader's path where DHCP has reported nothing of the client; `mrp network set NAME --trust-path-mac false` ends that",
+        believing.join(", ")
+    );
+    (!believing.is_empty()).then(|| Finding::ok("networks", text))
+}

@@ -1,0 +1,121 @@
+//! `mrp events`, `mrp audit`, `mrp discovered`.
+
+use anyhow::Result;
+use mrp_core::api;
+use mrp_core::event::{AuditEntry, Event};
+
+use crate::commands::Session;
+use crate::event_stream::EventStream;
+use crate::output::{Format, clean, line, or_none};
+use crate::resolve;
+
+/// What happened to machines.
+///
+/// Examples:
+///   mrp events --machine node-01
+///   mrp events --follow -o json | jq .text
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Events {
+    /// Those of one machine
+    #[arg(long)]
+    machine: Option<String>,
+    /// Those of one run
+    #[arg(long)]
+    run: Option<i64>,
+    /// How many of the last ones
+    #[arg(long, default_value_t = 50, value_name = "COUNT")]
+    last: u32,
+    /// Go on as they happen; in JSON one a line
+    #[arg(short, long)]
+    follow: bool,
+}
+
+impl Events {
+    pub(super) async fn run(self, session: &Session) -> Result<()> {
+        let mut parameters = Vec::new();
+        if let Some(machine) = &self.machine {
+            parameters.push(("machine", resolve::machine(&session.client, machine).await?.id.to_string()));
+        }
+        parameters.extend(self.run.map(|run| ("run", run.to_string())));
+        let mut past = parameters.clone();
+        past.push(("last", self.last.to_string()));
+        let events: Vec<Event> = session.client.query("/event", &past).await?;
+        if !self.follow {
+            if session.output == Format::Json {
+                return session.output.list(&events, &[]);
+            }
+            return events.iter().try_for_each(|event| line(words(event)));
+        }
+        let show = |event: &Event| match session.output {
+            Format::Json => line(serde_json::to_string(event)?),
+            Format::Table => line(words(event)),
+        };
+        events.iter().try_for_each(show)?;
+        let after = events.last().map(|event| event.id.get());
+        let mut stream = EventStream::open(&session.client, parameters, after);
+        loop {
+            show(&stream.next().await?)?;
+        }
+    }
+}
+
+fn words(event: &Event) -> String {
+    let machine = event.machine.map(|machine| format!("machine {machine}")).unwrap_or_default();
+    let text = clean(&event.text, ' ');
+    format!("{}  {machine:<12} {:<11} {:<10} {text}", event.at, event.kind.as_str(), clean(&event.actor, ' '))
+}
+
+/// Who changed what (admins).
+#[derive(Debug, clap::Args)]
+pub struct Audit {
+    /// Those after this number
+    #[arg(long, default_value_t = 0)]
+    after: i64,
+    /// How many at most
+    #[arg(long, default_value_t = 1000)]
+    limit: u32,
+}
+
+impl Audit {
+    pub(super) async fn run(self, session: &Session) -> Result<()> {
+        let parameters = [("after", self.after.to_string()), ("limit", self.limit.to_string())];
+        let entries: Vec<AuditEntry> = session.client.query("/audit", &parameters).await?;
+        session.output.list(
+            &entries,
+            &[
+                ("ID", &|entry| entry.id.to_string()),
+                ("AT", &|entry| entry.at.to_string()),
+                ("WHO", &|entry| entry.actor.clone()),
+                ("ACTION", &|entry| entry.action.clone()),
+                ("OBJECT", &|entry| format!("{} {}", entry.object, entry.name)),
+                ("CHANGES", &|entry| {
+                    if entry.changes.is_null() { String::new() } else { entry.changes.to_string() }
+                }),
+            ],
+        )
+    }
+}
+
+/// DHCP clients that belong to no machine.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum DiscoveredCommand {
+    /// List them, the newest first
+    List,
+}
+
+impl DiscoveredCommand {
+    pub(super) async fn run(self, session: &Session) -> Result<()> {
+        let DiscoveredCommand::List = self;
+        let found: Vec<api::Discovered> = session.client.get("/discovered").await?;
+        session.output.list(
+            &found,
+            &[
+                ("MAC", &|client| client.mac.clone()),
+                ("HOSTNAME", &|client| or_none(client.hostname.as_ref())),
+                ("CLIENT ARCH", &|client| or_none(client.client_arch)),
+                ("LAST SEEN", &|client| client.last_seen.to_string()),
+            ],
+        )
+    }
+}

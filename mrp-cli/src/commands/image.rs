@@ -1,0 +1,211 @@
+//! `mrp image`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mrp_core::api;
+use tokio::fs::File;
+use tokio_util::io::ReaderStream;
+
+use crate::client::{Client, Upload as Description};
+use crate::commands::Session;
+use crate::exit::Exit;
+use crate::output::{or_none, yes};
+use crate::resolve::{file_of, find};
+
+/// Kernels, initrds and boot loaders.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum ImageCommand {
+    List(List),
+    /// Show an image, with its size and SHA-256
+    Show(One),
+    Upload(Upload),
+    /// Remove an image that no machine uses
+    Delete(One),
+}
+
+/// List your images and those that are public.
+#[derive(Debug, clap::Args)]
+pub struct List {
+    /// Only your own
+    #[arg(long)]
+    mine: bool,
+}
+
+/// One image.
+#[derive(Debug, clap::Args)]
+pub struct One {
+    /// Name, id, or the name of the file that was uploaded
+    image: String,
+}
+
+/// Upload an image.
+///
+/// Examples:
+///   mrp image upload vmlinuz --type kernel --arch x86_64
+///   mrp image upload bootx64.efi --type bootloader --arch x86_64 --public
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Upload {
+    /// The file
+    file: PathBuf,
+    /// What it is
+    #[arg(long = "type", value_enum)]
+    kind: Kind,
+    /// The architecture it is for
+    #[arg(long)]
+    arch: String,
+    /// For people
+    #[arg(long)]
+    description: Option<String>,
+    /// Everybody may use it; machines may fetch a boot loader only if it is public or their own
+    #[arg(long)]
+    public: bool,
+    /// Mark it as working
+    #[arg(long)]
+    known_good: bool,
+    /// Name to go by [default: that of the file]
+    #[arg(long)]
+    name: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    Kernel,
+    Initrd,
+    Bootloader,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Kind::Kernel => "Kernel",
+            Kind::Initrd => "Initrd",
+            Kind::Bootloader => "bootloader",
+        }
+    }
+}
+
+impl ImageCommand {
+    pub(super) async fn run(self, session: &Session) -> Result<()> {
+        match self {
+            ImageCommand::List(command) => command.run(session).await,
+            ImageCommand::Show(command) => command.show(session).await,
+            ImageCommand::Upload(command) => command.run(session).await,
+            ImageCommand::Delete(command) => command.delete(session).await,
+        }
+    }
+}
+
+impl List {
+    async fn run(self, session: &Session) -> Result<()> {
+        let path = format!("/image?show_all={}", !self.mine);
+        let images: Vec<api::Image> = session.client.get(&path).await?;
+        session.output.list(
+            &images,
+            &[
+                ("ID", &|image| image.id.to_string()),
+                ("NAME", &|image| image.name.clone()),
+                ("TYPE", &|image| image.kind.clone()),
+                ("ARCH", &|image| image.arch.clone()),
+                ("PUBLIC", &|image| yes(image.public)),
+                ("GOOD", &|image| yes(image.known_good)),
+                ("UPLOADED", &|image| image.upload_date.clone()),
+                ("DESCRIPTION", &|image| or_none(image.description.as_ref())),
+            ],
+        )
+    }
+}
+
+impl One {
+    async fn show(self, session: &Session) -> Result<()> {
+        let image = any_image(&session.client, &self.image).await?;
+        let detail: api::ImageDetail = session.client.get(&format!("/image/{}/detail", image.id)).await?;
+        let facts = [
+            ("name", image.name.clone()),
+            ("id", image.id.to_string()),
+            ("type", image.kind.clone()),
+            ("arch", image.arch.clone()),
+            ("size", format!("{} ({} bytes)", HumanBytes(detail.size), detail.size)),
+            ("sha256", detail.sha256.clone()),
+            ("uploaded", image.upload_date.clone()),
+            ("public", yes(image.public)),
+            ("known good", yes(image.known_good)),
+            ("description", or_none(image.description.as_ref())),
+        ];
+        session.output.object(&detail, &facts)
+    }
+
+    async fn delete(self, session: &Session) -> Result<()> {
+        let image = any_image(&session.client, &self.image).await?;
+        session.client.delete(&format!("/image/{}", image.id)).await?;
+        session.output.done(&image, format!("image {} was removed", image.name))
+    }
+}
+
+/// By name or id, or by the file's name where only one image has it: what is removed must be no guess.
+async fn any_image(client: &Client, given: &str) -> Result<api::Image> {
+    let all: Vec<api::Image> = client.get("/image?show_all=true").await?;
+    let by_file: Vec<&api::Image> = all.iter().filter(|image| file_of(&image.name) == given).collect();
+    match by_file.as_slice() {
+        [] => find(client, given).await,
+        [image] => Ok((*image).clone()),
+        several => {
+            let names: Vec<&str> = several.iter().map(|image| image.name.as_str()).collect();
+            bail!("there are several images {given:?}; name one: {}", names.join(", "))
+        }
+    }
+}
+
+impl Upload {
+    async fn run(self, session: &Session) -> Result<()> {
+        let name = self.file_name()?;
+        // The server refuses the rest with the file half sent; better to know before.
+        let arch: api::Arch = find(&session.client, &self.arch).await?;
+        let file = File::open(&self.file).await.with_context(|| self.file.display().to_string())?;
+        let metadata = file.metadata().await?;
+        if !metadata.is_file() {
+            bail!("{} is no file", self.file.display());
+        }
+        let bar = progress(metadata.len(), &name);
+        let body =
+            reqwest::Body::wrap_stream(ReaderStream::with_capacity(bar.wrap_async_read(file), 1 << 18));
+        let description = Description {
+            file_name: &name,
+            kind: self.kind.word(),
+            arch: &arch.name,
+            description: self.description.as_deref(),
+            public: self.public,
+            known_good: self.known_good,
+        };
+        let image = tokio::select! {
+            image = session.client.upload(&description, body, metadata.len()) => image,
+            _ = tokio::signal::ctrl_c() => {
+                bar.abandon();
+                eprintln!("cancelled; nothing was stored");
+                return Err(Exit::INTERRUPTED.into());
+            }
+        };
+        bar.finish_and_clear();
+        let image = image?;
+        let size = HumanBytes(metadata.len());
+        session.output.done(&image, format!("uploaded {} ({size}) as {}", self.file.display(), image.name))
+    }
+
+    fn file_name(&self) -> Result<String> {
+        let own = || Path::new(&self.file).file_name().map(|name| name.to_string_lossy().into_owned());
+        self.name.clone().or_else(own).with_context(|| format!("{} is no file", self.file.display()))
+    }
+}
+
+fn progress(length: u64, name: &str) -> ProgressBar {
+    // On a terminal only; indicatif draws nothing elsewhere.
+    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+    let template = "{msg} {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.with_message(name.to_owned())
+}

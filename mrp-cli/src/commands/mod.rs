@@ -1,0 +1,140 @@
+//! The command line, one file a noun. A command is: arguments, one or a few requests, output.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use mrp_core::bmc::Drivers;
+
+use crate::client::Client;
+use crate::output::Format;
+
+pub mod access;
+pub mod arch;
+pub mod bmc;
+pub mod dnsmasq;
+pub mod doctor;
+pub mod event;
+pub mod image;
+pub mod interface;
+pub mod machine;
+pub mod network;
+pub mod password;
+pub mod power;
+pub mod preseed;
+pub mod reservation;
+pub mod run;
+pub mod serve;
+pub mod token;
+pub mod user;
+
+const AFTER_HELP: &str = "\
+Server and token come from `mrp login`, or from MRP_URL and MRP_TOKEN (and MRP_CA, a PEM file).
+Names are accepted wherever ids are. Exit codes: 0 done, 1 refused or the run failed, 2 wrong usage, 3 server unreachable.";
+
+/// Provisions and manages the bare-metal servers of a lab: server and client.
+#[derive(Debug, Parser)]
+#[command(name = "mrp", version, after_help = AFTER_HELP, max_term_width = 110)]
+pub struct Arguments {
+    /// How results are printed
+    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Login(access::Login),
+    Logout(access::Logout),
+    Whoami(access::Whoami),
+    Reserve(reservation::Reserve),
+    Release(reservation::Release),
+    Provision(run::Provision),
+    Power(power::PowerCommand),
+    State(machine::StateCommand),
+    #[command(subcommand)]
+    Run(run::RunCommand),
+    #[command(subcommand)]
+    Machine(machine::MachineCommand),
+    #[command(subcommand)]
+    Interface(interface::InterfaceCommand),
+    #[command(subcommand)]
+    Image(image::ImageCommand),
+    #[command(subcommand)]
+    Preseed(preseed::PreseedCommand),
+    Events(event::Events),
+    Audit(event::Audit),
+    #[command(subcommand)]
+    User(user::UserCommand),
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    #[command(subcommand)]
+    Arch(arch::ArchCommand),
+    #[command(subcommand)]
+    Subarch(arch::SubarchCommand),
+    #[command(subcommand)]
+    Bmc(bmc::BmcCommand),
+    #[command(subcommand)]
+    Network(network::NetworkCommand),
+    #[command(subcommand)]
+    Discovered(event::DiscoveredCommand),
+    Serve(serve::Serve),
+    Doctor(doctor::Doctor),
+    Demo(crate::demo::Demo),
+    #[command(subcommand)]
+    Dnsmasq(dnsmasq::DnsmasqCommand),
+    DnsmasqEvent(dnsmasq::DnsmasqEvent),
+}
+
+/// A server, and how results are printed.
+#[derive(Debug)]
+pub struct Session {
+    /// The server.
+    pub client: Client,
+    /// How results are printed.
+    pub output: Format,
+}
+
+/// Does what the command line says.
+pub async fn run(drivers: Drivers) -> Result<()> {
+    let Arguments { output, command } = Arguments::parse();
+    match command {
+        Command::Serve(command) => return command.run(drivers).await,
+        Command::Demo(command) => return command.run(drivers).await,
+        Command::Doctor(command) => return command.run(drivers, output).await,
+        Command::Dnsmasq(command) => return command.run(),
+        Command::DnsmasqEvent(command) => return command.run().await,
+        Command::Login(command) => return command.run(output).await,
+        Command::User(user::UserCommand::ResetPassword(command)) => return command.run(drivers).await,
+        _ => {}
+    }
+    let session = Session { client: Client::from_environment()?, output };
+    match command {
+        Command::Logout(command) => command.run(&session).await,
+        Command::Whoami(command) => command.run(&session).await,
+        Command::Reserve(command) => command.run(&session).await,
+        Command::Release(command) => command.run(&session).await,
+        Command::Provision(command) => command.run(&session).await,
+        Command::Power(command) => command.run(&session).await,
+        Command::State(command) => command.run(&session).await,
+        Command::Run(command) => command.run(&session).await,
+        Command::Machine(command) => command.run(&session).await,
+        Command::Interface(command) => command.run(&session).await,
+        Command::Image(command) => command.run(&session).await,
+        Command::Preseed(command) => command.run(&session).await,
+        Command::Events(command) => command.run(&session).await,
+        Command::Audit(command) => command.run(&session).await,
+        Command::User(command) => command.run(&session).await,
+        Command::Token(command) => command.run(&session).await,
+        Command::Arch(command) => command.run(&session).await,
+        Command::Subarch(command) => command.run(&session).await,
+        Command::Bmc(command) => command.run(&session).await,
+        Command::Network(command) => command.run(&session).await,
+        Command::Discovered(command) => command.run(&session).await,
+        Command::Serve(_)
+        | Command::Demo(_)
+        | Command::Doctor(_)
+        | Command::Dnsmasq(_)
+        | Command::DnsmasqEvent(_)
+        | Command::Login(_) => unreachable!("these have run above, without a session"),
+    }
+}

@@ -1,0 +1,74 @@
+//! `mrp`: server, client, demo and doctor in one program. A site's own binary adds BMC drivers:
+//!
+//! ```no_run
+//! # use mrp_bmc::IpmiBmc as AcmeBmc;
+//! fn main() -> std::process::ExitCode {
+//!     mrp_cli::Mrp::without_drivers().bmc::<AcmeBmc>().run()
+//! }
+//! ```
+
+use std::process::ExitCode;
+
+use mrp_core::bmc::{Drivers, OpenBmc};
+
+pub mod certificate;
+pub mod client;
+pub mod commands;
+pub mod config;
+pub mod credentials;
+pub mod demo;
+pub mod event_stream;
+pub mod exit;
+pub mod follow;
+pub mod output;
+pub mod port;
+pub mod resolve;
+pub mod wiring;
+
+/// The program.
+#[derive(Debug)]
+pub struct Mrp {
+    drivers: Drivers,
+}
+
+impl Default for Mrp {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Mrp {
+    /// With the drivers that mrp has.
+    pub fn new() -> Self {
+        Self { drivers: wiring::drivers() }
+    }
+
+    /// With no driver at all.
+    pub fn without_drivers() -> Self {
+        Self { drivers: Drivers::new() }
+    }
+
+    /// Adds a BMC driver.
+    ///
+    /// # Panics
+    /// If there is a driver of that name already.
+    #[must_use]
+    pub fn bmc<B: OpenBmc>(mut self) -> Self {
+        self.drivers = self.drivers.with::<B>();
+        self
+    }
+
+    /// Does what the command line says.
+    pub fn run(self) -> ExitCode {
+        certificate::install_provider();
+        match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => {
+                let code = exit::report(runtime.block_on(commands::run(self.drivers)));
+                // A prompt that still waits for its line does not hold the program.
+                runtime.shutdown_background();
+                code
+            }
+            Err(error) => exit::report(Err(anyhow::Error::new(error).context("starting the runtime"))),
+        }
+    }
+}

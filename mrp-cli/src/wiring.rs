@@ -1,0 +1,375 @@
+//! The only file that names concrete stores, drivers and backends: wires them by configuration, for `serve`, `demo`
+//! and `doctor` alike.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use mrp_bmc::IpmiBmc;
+use mrp_core::bmc::Drivers;
+use mrp_core::dhcp::{DhcpBackend, NoDhcpBackend};
+use mrp_core::secret::{Secret, ServerKey};
+use mrp_core::store::Store;
+use mrp_core::{Provisioner, Settings};
+use mrp_netboot::boot_source::BootSource;
+use mrp_netboot::dnsmasq::DnsmasqBackend;
+use mrp_netboot::neighbours::KernelNeighbours;
+use mrp_netboot::render::MiniRenderer;
+use mrp_netboot::tftp::{TftpConfig, TftpHandle, TftpServer};
+use mrp_store::{FsBlobs, SqliteStore};
+use mrp_web::{Listener, MachineConfig, PeopleConfig, Tls, Web};
+
+use crate::config::{Config, DhcpKind, TlsMode};
+use crate::port::{Protocol, taken};
+
+/// The BMC drivers of this program; a site's own binary adds its drivers here.
+pub fn drivers() -> Drivers {
+    Drivers::new().with::<IpmiBmc>()
+}
+
+/// Where a server's files lie, below its data folder.
+#[derive(Debug, Clone)]
+pub struct Files(PathBuf);
+
+impl Files {
+    /// The files of a configuration.
+    pub fn of(config: &Config) -> Self {
+        Self(config.server.data_dir.clone())
+    }
+
+    /// The folder itself.
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.0.join("mrp.db")
+    }
+
+    /// Images by content.
+    pub fn images(&self) -> PathBuf {
+        self.0.join("images")
+    }
+
+    /// The server's key: seals BMC passwords, signs boot tokens.
+    pub fn key(&self) -> PathBuf {
+        self.0.join("key")
+    }
+
+    /// Password of the first admin.
+    pub fn admin_password(&self) -> PathBuf {
+        self.0.join("admin-password")
+    }
+
+    /// Self-made certificate and its private key.
+    pub fn certificate(&self) -> (PathBuf, PathBuf) {
+        (self.0.join("certificate.pem"), self.0.join("certificate-key.pem"))
+    }
+
+    /// Host file for dnsmasq.
+    pub fn dnsmasq_hosts(&self, config: &Config) -> PathBuf {
+        config.dhcp.dnsmasq_hosts.clone().unwrap_or_else(|| self.0.join("dnsmasq/hosts"))
+    }
+
+    /// Held by the server that serves from this folder.
+    pub fn lock(&self) -> PathBuf {
+        self.0.join("lock")
+    }
+
+    fn create(&self) -> Result<()> {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0);
+        made.with_context(|| self.not_writable())
+    }
+
+    /// Two servers on one folder would both drive its runs.
+    fn claim(&self) -> Result<File> {
+        self.create()?;
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.lock());
+        let mut file = opened.with_context(|| self.not_writable())?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let pid = io::read_to_string(&file).unwrap_or_default();
+                bail!(
+                    "another mrp (pid {}) serves from the data folder {}; stop it, or set server.data_dir",
+                    pid.trim(),
+                    self.0.display()
+                );
+            }
+            Err(TryLockError::Error(error)) => return Err(error).with_context(|| self.not_writable()),
+        }
+        file.set_len(0)?;
+        writeln!(file, "{}", std::process::id())?;
+        Ok(file)
+    }
+
+    fn not_writable(&self) -> String {
+        let folder = self.0.display();
+        format!(
+            "data folder {folder}: this user may not write it; set server.data_dir (MRP_SERVER__DATA_DIR) to a folder that it may"
+        )
+    }
+}
+
+/// A server that is about to serve.
+#[derive(Debug)]
+pub struct Server {
+    /// The service.
+    pub provisioner: Provisioner,
+    /// People's HTTP.
+    pub web: Web,
+    /// Machines' HTTP.
+    pub machine_web: Web,
+    /// TFTP, unless it is off or could not be had.
+    pub tftp: Option<TftpHandle>,
+    /// What cannot be done, and how to grant it.
+    pub warnings: Vec<String>,
+    /// The first admin's password, if this was the first start.
+    pub first_password: Option<Secret>,
+    /// Keeps other servers out of the data folder.
+    lock: File,
+}
+
+/// The database alone: for `doctor`.
+pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
+    Ok(Arc::new(open_sqlite(config).await?))
+}
+
+/// The service without its background work: for commands on the machine itself, beside a server that may be running.
+pub async fn quiet_provisioner(config: &Config, drivers: Drivers) -> Result<Provisioner> {
+    Ok(builder(config, drivers).await?.quiet().build().await?)
+}
+
+async fn open_sqlite(config: &Config) -> Result<SqliteStore> {
+    let path = Files::of(config).database();
+    SqliteStore::open(&path).await.with_context(|| format!("database {}", path.display()))
+}
+
+async fn builder(config: &Config, drivers: Drivers) -> Result<mrp_core::service::Builder> {
+    let files = Files::of(config);
+    files.create()?;
+    let store = open_sqlite(config).await?;
+    let blobs = FsBlobs::open(&files.images())
+        .await
+        .with_context(|| format!("image folder {}", files.images().display()))?;
+    let renderer = MiniRenderer::new(config.boot.templates.clone()).context("boot.templates")?;
+    let dhcp: Arc<dyn DhcpBackend> = match config.dhcp.backend {
+        DhcpKind::None => Arc::new(NoDhcpBackend),
+        DhcpKind::Dnsmasq => {
+            Arc::new(DnsmasqBackend::new(files.dnsmasq_hosts(config), config.dhcp.dnsmasq_reload.clone()))
+        }
+    };
+    let settings = Settings {
+        run: config.run_limits(),
+        machine_http_port: config.machine.listen.port(),
+        next_server: config.boot.next_server,
+        default_bootfile: config.boot.default_bootfile.clone(),
+        dns: config.boot.dns,
+        preseed_sources: config.machine.preseed_from.clone(),
+        session: config.web.session.0,
+    };
+    Ok(Provisioner::builder()
+        .store(store)
+        .blobs(blobs)
+        .bmc_drivers(drivers)
+        .dhcp(dhcp)
+        .renderer(renderer)
+        .neighbours(KernelNeighbours)
+        .key(server_key(&files.key())?)
+        .settings(settings))
+}
+
+impl Server {
+    /// Binds every door and builds the service. What needs a privilege that is missing becomes a warning.
+    pub async fn start(config: &Config, drivers: Drivers) -> Result<Self> {
+        let mut config = config.clone();
+        let files = Files::of(&config);
+        let lock = files.claim()?;
+        // All doors before the service: a server that cannot serve picks up no runs.
+        let machine_listener = listen("machine.listen", config.machine.listen, None).await?;
+        let web_listener = listen("web.listen", config.web.listen, tls(&config)?).await?;
+        let mut warnings = Vec::new();
+        let tftp = bind_tftp_or_warn(&config, &mut warnings)?;
+        // The port stands in the URLs that the service makes.
+        config.machine.listen = machine_listener.local_addr();
+        let machines = MachineConfig {
+            dhcp_from: config.machine.dhcp_from.clone(),
+            token: config.machine.token_file.as_deref().map(read_token).transpose()?,
+        };
+        let provisioner = builder(&config, drivers).await?.build().await?;
+        let first_password = provisioner.users().first_admin().await?;
+        if let Some(password) = &first_password {
+            write_secret(&files.admin_password(), password)?;
+        }
+        let tftp = match tftp {
+            Some(server) => {
+                Some(server.start(BootSource::new(provisioner.clone())).context("starting TFTP")?)
+            }
+            None => None,
+        };
+        let metrics = tftp.as_ref().map(TftpHandle::metrics);
+        let people = PeopleConfig {
+            metrics_from: config.web.metrics_from.clone(),
+            extra_metrics: Some(Arc::new(move || {
+                metrics.as_ref().map(ToString::to_string).unwrap_or_default()
+            })),
+        };
+        let web = web_listener.serve_people(provisioner.clone(), people);
+        let machine_web = machine_listener.serve_machines(provisioner.clone(), machines);
+        Ok(Self { provisioner, web, machine_web, tftp, warnings, first_password, lock })
+    }
+
+    /// Serves until told to stop, then ends cleanly: transfers and requests in flight get a moment, BMC sessions are closed.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) {
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let wait = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        let web = tokio::spawn(self.web.run(wait(stopped.clone())));
+        let machine_web = tokio::spawn(self.machine_web.run(wait(stopped)));
+        shutdown.await;
+        let _ = stop.send(true);
+        self.provisioner.shutdown().await;
+        if let Some(tftp) = self.tftp {
+            tftp.stop().await;
+        }
+        for door in [web, machine_web] {
+            if let Err(error) = door.await {
+                tracing::error!(%error, "a server task failed");
+            }
+        }
+        drop(self.lock);
+    }
+}
+
+async fn listen(key: &str, address: SocketAddr, tls: Option<Tls>) -> Result<Listener> {
+    Web::listen(address, tls).await.map_err(|error| {
+        let cause = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
+        let kind = cause.map_or(ErrorKind::Other, io::Error::kind);
+        taken(key, Protocol::Tcp, address, kind)
+            .unwrap_or_else(|| anyhow::Error::new(error).context(key.to_owned()))
+    })
+}
+
+/// Binds the TFTP port as it is configured.
+pub fn bind_tftp(config: &Config) -> io::Result<TftpServer> {
+    TftpServer::bind(TftpConfig {
+        listen: config.tftp.listen,
+        max_windowsize: config.tftp.max_windowsize,
+        max_blksize: Some(config.tftp.max_blksize).filter(|size| *size > 0),
+        max_transfers: config.tftp.max_transfers,
+        max_transfers_per_client: config.tftp.max_transfers_per_client,
+        ..TftpConfig::default()
+    })
+}
+
+fn bind_tftp_or_warn(config: &Config, warnings: &mut Vec<String>) -> Result<Option<TftpServer>> {
+    if !config.tftp.enabled {
+        return Ok(None);
+    }
+    let address = config.tftp.listen;
+    match bind_tftp(config) {
+        Ok(server) => {
+            warnings.extend(server.receive_buffer_warning());
+            Ok(Some(server))
+        }
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            warnings
+                .push(format!("TFTP is off: this user may not listen on {address}. {}", how_to_grant_tftp()));
+            Ok(None)
+        }
+        Err(error) => Err(taken("tftp.listen", Protocol::Udp, address, error.kind())
+            .unwrap_or_else(|| anyhow::Error::new(error).context(format!("tftp.listen {address}")))),
+    }
+}
+
+/// What lets an ordinary user listen on port 69.
+pub fn how_to_grant_tftp() -> String {
+    let program = std::env::current_exe().map_or_else(|_| "mrp".into(), |path| path.display().to_string());
+    format!(
+        "Grant it: sudo setcap cap_net_bind_service,cap_net_admin+ep {program}; or use docs/systemd/mrp.service; or set tftp.listen to a port above 1023"
+    )
+}
+
+/// The certificate of people's HTTP, as it is configured; made if it is to be self-made and is not there.
+pub fn tls(config: &Config) -> Result<Option<Tls>> {
+    Ok(match (config.web.tls, &config.web.certificate, &config.web.private_key) {
+        (TlsMode::Off, _, _) => None,
+        (TlsMode::Files, Some(certificate), Some(key)) => {
+            Some(Tls::from_files(certificate, key).context("web.certificate and web.private_key")?)
+        }
+        (TlsMode::Files, _, _) => bail!("web.tls = \"files\" needs web.certificate and web.private_key"),
+        (TlsMode::SelfMade, _, _) => {
+            let (certificate, key) = Files::of(config).certificate();
+            Some(Tls::self_made(&certificate, &key)?)
+        }
+    })
+}
+
+/// The server's key, if there is one already.
+pub fn existing_key(config: &Config) -> Result<Option<ServerKey>> {
+    let path = Files::of(config).key();
+    if path.exists() { server_key(&path).map(Some) } else { Ok(None) }
+}
+
+/// Reads the key, or makes it at the first start.
+fn server_key(path: &Path) -> Result<ServerKey> {
+    match fs::read_to_string(path) {
+        Ok(text) => {
+            let text = Secret::new(text);
+            ServerKey::from_hex(text.expose()).with_context(|| {
+                format!(
+                    "{} is no key of mrp: 64 hexadecimal digits are expected; restore it from a backup",
+                    path.display()
+                )
+            })
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let key = ServerKey::generate();
+            write_secret(path, &key.to_hex())?;
+            Ok(key)
+        }
+        Err(error) => Err(anyhow::Error::new(error).context(format!("key file {}", path.display()))),
+    }
+}
+
+fn write_secret(path: &Path, secret: &Secret) -> Result<()> {
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let written = opened.and_then(|mut file| {
+        file.write_all(secret.expose().as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()
+    });
+    written.with_context(|| format!("{}: cannot be written", path.display()))
+}
+
+fn read_token(path: &Path) -> Result<Secret> {
+    let text = fs::read_to_string(path).with_context(|| format!("machine.token_file {}", path.display()))?;
+    let token = text.trim();
+    if token.len() < 16 {
+        bail!("machine.token_file {}: at least 16 characters are needed", path.display());
+    }
+    Ok(Secret::new(token))
+}
+
+/// Says on a terminal what a first start made.
+pub fn greet(server: &Server, files: &Files) {
+    let (people, machines): (SocketAddr, SocketAddr) =
+        (server.web.local_addr(), server.machine_web.local_addr());
+    tracing::info!(%people, %machines, tftp = ?server.tftp.as_ref().map(TftpHandle::local_addr), "serving");
+    for warning in &server.warnings {
+        tracing::warn!("{warning}");
+    }
+    if let Some(password) = &server.first_password {
+        let path = files.admin_password();
+        tracing::info!("first start: user admin was made; its password is in {}", path.display());
+        if std::io::stderr().is_terminal() {
+            eprintln!("\nFirst start. Log in as admin with the password {}\n", password.expose());
+        }
+    }
+}
