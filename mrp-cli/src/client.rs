@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use crate::certificate::install_provider;
 use crate::credentials::{Credentials, Trust};
 
 /// A power command on a slow BMC takes this long at most.
@@ -104,6 +105,7 @@ impl Client {
             let message = format!("{url:?} is no URL of a server; write it as http://mrp.example.org:8080");
             return Err(ClientError::Invalid(message));
         }
+        install_provider();
         // Labs are reached directly: a proxy of the environment is for the world outside.
         let http = reqwest::Client::builder()
             .no_proxy()

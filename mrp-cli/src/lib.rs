@@ -1,10 +1,10 @@
 //! `mrp`: server, client, demo and doctor in one program. A site's own binary adds BMC drivers:
 //!
 //! ```no_run
-//! # use mrp_bmc::IpmiBmc as AcmeBmc;
-//! fn main() -> std::process::ExitCode {
-//!     mrp_cli::Mrp::without_drivers().bmc::<AcmeBmc>().run()
-//! }
+//! # use mrp_core::bmc::OpenBmc;
+//! # fn site<AcmeBmc: OpenBmc>() -> std::process::ExitCode {
+//! mrp_cli::Mrp::new().bmc::<AcmeBmc>().run()
+//! # }
 //! ```
 
 use std::process::ExitCode;

@@ -48,6 +48,10 @@ pub fn holder(protocol: Protocol, port: u16) -> Option<String> {
     let texts = tables.iter().filter_map(|table| fs::read_to_string(table).ok());
     let sockets: HashSet<String> = texts.flat_map(|text| inodes(&text, protocol, port)).collect();
     for process in fs::read_dir("/proc").ok()?.flatten() {
+        let pid = process.file_name().to_string_lossy().into_owned();
+        if pid.parse::<u32>().is_err() {
+            continue;
+        }
         let Ok(files) = fs::read_dir(process.path().join("fd")) else { continue };
         let links = files.flatten().filter_map(|file| fs::read_link(file.path()).ok());
         let mut names = links.filter_map(|link| link.to_str().map(str::to_owned));
@@ -55,7 +59,7 @@ pub fn holder(protocol: Protocol, port: u16) -> Option<String> {
             name.strip_prefix("socket:[").is_some_and(|inode| sockets.contains(inode.trim_end_matches(']')))
         }) {
             let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some(format!("{} (pid {})", name.trim(), process.file_name().to_string_lossy()));
+            return Some(format!("{} (pid {pid})", name.trim()));
         }
     }
     None

@@ -158,6 +158,8 @@ async fn builder(config: &Config, drivers: Drivers) -> Result<mrp_core::service:
         .await
         .with_context(|| format!("image folder {}", files.images().display()))?;
     let renderer = MiniRenderer::new(config.boot.templates.clone()).context("boot.templates")?;
+    // The very program that runs, also where its file was replaced.
+    let renderer = renderer.isolated(vec!["/proc/self/exe".into(), "render-worker".into()]);
     let dhcp: Arc<dyn DhcpBackend> = match config.dhcp.backend {
         DhcpKind::None => Arc::new(NoDhcpBackend),
         DhcpKind::Dnsmasq => {

@@ -13,7 +13,7 @@ use crate::commands::{Session, password};
 use crate::credentials::{self, Credentials, Trust};
 use crate::output::{Format, yes};
 
-/// Log in at a server; the other commands use the last login.
+/// Log in at a server; the other commands use the last login
 ///
 /// Examples:
 ///   mrp login http://mrp.example.org:8080 --user alice

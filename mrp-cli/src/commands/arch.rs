@@ -91,7 +91,7 @@ pub(crate) enum SubarchCommand {
     },
 }
 
-/// Add a subarchitecture.
+/// Add a subarchitecture
 ///
 /// Examples:
 ///   mrp subarch add x86_64 efi --bootloader bootx64.efi --efi

@@ -39,7 +39,7 @@ impl From<Level> for Privilege {
     }
 }
 
-/// Add a BMC.
+/// Add a BMC
 ///
 /// Examples:
 ///   mrp bmc add bmc-01 10.1.0.1 --user admin

@@ -23,7 +23,7 @@ pub(crate) enum DnsmasqCommand {
     Config(PrintConfig),
 }
 
-/// Print the piece of configuration to paste: boot loaders, host file, lease reports.
+/// Print the piece of configuration to paste: boot loaders, host file, lease reports
 ///
 /// Example:
 ///   mrp dnsmasq config > /etc/dnsmasq.d/mrp.conf

@@ -16,7 +16,7 @@ mod data;
 mod dhcp;
 mod ports;
 
-/// Look at data folder, database, ports, privileges, DHCP and BMCs; say what is wrong and what to do.
+/// Look at data folder, database, ports, privileges, DHCP and BMCs; say what is wrong and what to do
 ///
 /// Run it on the server, as the user that `mrp serve` runs as. Exit code 1 if there is a problem.
 ///

@@ -9,7 +9,7 @@ use crate::event_stream::EventStream;
 use crate::output::{Format, clean, line, or_none};
 use crate::resolve;
 
-/// What happened to machines.
+/// What happened to machines
 ///
 /// Examples:
 ///   mrp events --machine node-01

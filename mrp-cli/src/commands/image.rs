@@ -41,7 +41,7 @@ pub struct One {
     image: String,
 }
 
-/// Upload an image.
+/// Upload an image
 ///
 /// Examples:
 ///   mrp image upload vmlinuz --type kernel --arch x86_64

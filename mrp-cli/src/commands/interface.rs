@@ -91,7 +91,7 @@ impl List {
     }
 }
 
-/// Add an interface to a machine (admins).
+/// Add an interface to a machine (admins)
 ///
 /// Example:
 ///   mrp interface add node-01 52:54:00:12:34:57,eth1,lab
@@ -115,7 +115,7 @@ impl Add {
     }
 }
 
-/// Change how an interface gets its address.
+/// Change how an interface gets its address
 ///
 /// Examples:
 ///   mrp interface set node-01 eth0 --address 10.0.0.70     (reserved: DHCP gives it)

@@ -33,7 +33,7 @@ impl MachineCommand {
     }
 }
 
-/// List machines.
+/// List machines
 ///
 /// Examples:
 ///   mrp machine list
@@ -145,7 +145,7 @@ fn named(name: Result<String, ClientError>, id: i64) -> Result<String> {
     }
 }
 
-/// Add a machine (admins).
+/// Add a machine (admins)
 ///
 /// Examples:
 ///   mrp machine add node-01 --arch x86_64 --subarch efi --bmc bmc-01 --mac 52:54:00:12:34:56,eth0,lab
@@ -337,7 +337,7 @@ impl Delete {
     }
 }
 
-/// Say how a machine stands; ends its run as ready or failed.
+/// Say how a machine stands; ends its run as ready or failed
 ///
 /// Example:
 ///   mrp state node-01 ready

@@ -1,5 +1,7 @@
 //! The command line, one file a noun. A command is: arguments, one or a few requests, output.
 
+#![allow(rustdoc::bare_urls, reason = "the doc comments of arguments are help texts")]
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use mrp_core::bmc::Drivers;
@@ -20,6 +22,7 @@ pub mod network;
 pub mod password;
 pub mod power;
 pub mod preseed;
+pub mod render_worker;
 pub mod reservation;
 pub mod run;
 pub mod serve;
@@ -83,6 +86,7 @@ enum Command {
     #[command(subcommand)]
     Dnsmasq(dnsmasq::DnsmasqCommand),
     DnsmasqEvent(dnsmasq::DnsmasqEvent),
+    RenderWorker(render_worker::RenderWorker),
 }
 
 /// A server, and how results are printed.
@@ -103,6 +107,7 @@ pub async fn run(drivers: Drivers) -> Result<()> {
         Command::Doctor(command) => return command.run(drivers, output).await,
         Command::Dnsmasq(command) => return command.run(),
         Command::DnsmasqEvent(command) => return command.run().await,
+        Command::RenderWorker(command) => return command.run(),
         Command::Login(command) => return command.run(output).await,
         Command::User(user::UserCommand::ResetPassword(command)) => return command.run(drivers).await,
         _ => {}
@@ -135,6 +140,7 @@ pub async fn run(drivers: Drivers) -> Result<()> {
         | Command::Doctor(_)
         | Command::Dnsmasq(_)
         | Command::DnsmasqEvent(_)
+        | Command::RenderWorker(_)
         | Command::Login(_) => unreachable!("these have run above, without a session"),
     }
 }

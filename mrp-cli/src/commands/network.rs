@@ -18,7 +18,7 @@ pub(crate) enum NetworkCommand {
     Delete(One),
 }
 
-/// Add a network.
+/// Add a network
 ///
 /// Example:
 ///   mrp network add lab 10.0.0.0/24 --reserved 10.0.0.64/26

@@ -9,7 +9,7 @@ use crate::commands::machine::not_held;
 use crate::exit::Exit;
 use crate::resolve;
 
-/// See or switch a machine's power.
+/// See or switch a machine's power
 ///
 /// Examples:
 ///   mrp power node-01 status

@@ -39,7 +39,7 @@ fn word(kind: Kind) -> String {
     kind.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-/// Add an answer file; a template in Jinja's language.
+/// Add an answer file; a template in Jinja's language
 ///
 /// Examples:
 ///   mrp preseed add debian preseed.cfg --type preseed
@@ -102,7 +102,7 @@ pub struct Set {
     known_good: Option<bool>,
 }
 
-/// Show an answer file as a machine would get it.
+/// Show an answer file as a machine would get it
 ///
 /// Example:
 ///   mrp preseed render debian --machine node-01

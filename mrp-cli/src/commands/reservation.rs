@@ -8,7 +8,7 @@ use crate::client::{Client, ClientError};
 use crate::commands::Session;
 use crate::resolve;
 
-/// Take a free machine.
+/// Take a free machine
 ///
 /// Examples:
 ///   mrp reserve node-01 --reason "kernel bisect"

@@ -9,7 +9,7 @@ use crate::follow::follow_until_interrupted;
 use crate::output::or_none;
 use crate::resolve;
 
-/// Provision a machine: netboot it with its kernel and initrd, and watch the installation.
+/// Provision a machine: netboot it with its kernel and initrd, and watch the installation
 ///
 /// Examples:
 ///   mrp provision node-01 --kernel vmlinuz --initrd initrd.gz --preseed debian --follow

@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::Config;
 use crate::wiring::{Files, Server, greet};
 
-/// Serve API, boot files, answer files and TFTP.
+/// Serve API, boot files, answer files and TFTP
 ///
 /// Examples:
 ///   mrp serve

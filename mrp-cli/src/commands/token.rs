@@ -18,7 +18,7 @@ pub(crate) enum TokenCommand {
     Delete(One),
 }
 
-/// Make a token; it is shown this once.
+/// Make a token; it is shown this once
 ///
 /// Example:
 ///   mrp token add --description "nightly kernel tests" --valid 90d

@@ -28,7 +28,7 @@ pub(crate) enum UserCommand {
     Delete(One),
 }
 
-/// Add a user (admins).
+/// Add a user (admins)
 ///
 /// Example:
 ///   mrp user add alice --email alice@example.org
@@ -77,7 +77,7 @@ pub struct Passwd {
     password_stdin: bool,
 }
 
-/// Give a user a new password on the server itself, without a login: for a forgotten password of the only admin.
+/// Give a user a new password on the server itself, without a login: for a forgotten password of the only admin
 ///
 /// Run it as the user that `mrp serve` runs as. The server may go on running.
 #[derive(Debug, clap::Args)]

@@ -25,7 +25,7 @@ mod machine;
 pub mod rack;
 mod tftp;
 
-/// Provision a simulated machine, then keep serving.
+/// Provision a simulated machine, then keep serving
 ///
 /// Starts a server in a new folder (MRP_DATA, or one under the system's temporary folder), a rack of simulated machines
 /// with simulated BMCs, and takes one machine through reserve, upload, provision and phone-home.
