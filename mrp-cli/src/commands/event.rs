@@ -41,10 +41,12 @@ impl Events {
         let mut past = parameters.clone();
         past.push(("last", self.last.to_string()));
         let events: Vec<Event> = session.client.query("/event", &past).await?;
+        if session.output == Format::Json && !self.follow {
+            return session.output.list(&events, &[]);
+        }
+        let machines: Vec<api::Machine> = session.client.get("/machine?show_all=true").await?;
+        let words = |event: &Event| words(event, &machines);
         if !self.follow {
-            if session.output == Format::Json {
-                return session.output.list(&events, &[]);
-            }
             return events.iter().try_for_each(|event| line(words(event)));
         }
         let show = |event: &Event| match session.output {
@@ -60,10 +62,11 @@ impl Events {
     }
 }
 
-fn words(event: &Event) -> String {
-    let machine = event.machine.map(|machine| format!("machine {machine}")).unwrap_or_default();
-    let text = clean(&event.text, ' ');
-    format!("{}  {machine:<12} {:<11} {:<10} {text}", event.at, event.kind.as_str(), clean(&event.actor, ' '))
+fn words(event: &Event, machines: &[api::Machine]) -> String {
+    let name = |id: i64| machines.iter().find(|machine| machine.id == id).map(|machine| machine.name.clone());
+    let machine = event.machine.map(|id| name(id.get()).unwrap_or_else(|| format!("machine {id}")));
+    let (machine, actor) = (clean(&machine.unwrap_or_default(), ' '), clean(&event.actor, ' '));
+    format!("{}  {machine:<12} {:<11} {actor:<10} {}", event.at, event.kind.as_str(), clean(&event.text, ' '))
 }
 
 /// Who changed what (admins).

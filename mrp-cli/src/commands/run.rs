@@ -133,10 +133,11 @@ fn waiting(run: &Run) -> String {
     run.waiting_for.as_ref().map(|stage| format!("waiting for {stage}")).unwrap_or_default()
 }
 
-fn show(session: &Session, run: &Run) -> Result<()> {
+async fn show(session: &Session, run: &Run) -> Result<()> {
+    let machine = session.client.get::<api::Machine>(&format!("/machine/{}", run.machine)).await?.name;
     let mut facts = vec![
         ("run", run.id.to_string()),
-        ("machine", run.machine.to_string()),
+        ("machine", machine),
         ("started", format!("{} by {}", run.started, run.started_by)),
         ("ended", or_none(run.ended)),
         ("status", run.status.clone()),

@@ -90,7 +90,7 @@ async fn believing_networks(store: &dyn Store) -> Option<Finding> {
     let believing: Vec<&str> =
         networks.iter().filter(|n| n.trust_path_mac).map(|n| n.name.as_str()).collect();
     let text = format!(
-        "{} believe the MAC address in a boot loader's path where DHCP has reported nothing of the client; `mrp network set NAME --trust-path-mac false` ends that",
+        "a MAC address in a boot loader's path is believed where DHCP has reported nothing of the client, in: {}; `mrp network set NAME --trust-path-mac false` ends that",
         believing.join(", ")
     );
     (!believing.is_empty()).then(|| Finding::ok("networks", text))
