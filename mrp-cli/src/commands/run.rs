@@ -90,7 +90,7 @@ impl RunCommand {
         match self {
             RunCommand::List(command) => command.run(session).await,
             RunCommand::Show(One { run }) => {
-                show(session, &session.client.get(&format!("/run/{run}")).await?)
+                show(session, &session.client.get(&format!("/run/{run}")).await?).await
             }
             RunCommand::Follow(One { run }) => follow_until_interrupted(&session.client, run).await,
             RunCommand::Cancel(One { run }) => {
