@@ -45,7 +45,10 @@ def main():
 def run(mrp):
     """Tells the story in a folder of its own. True if all of it was as it should be."""
     begun = time.monotonic()
-    say = lambda text: print(f"lab {time.monotonic() - begun:6.1f} s  {text}", flush=True)
+
+    def say(text):
+        print(f"lab {time.monotonic() - begun:6.1f} s  {text}", flush=True)
+
     folder = Path(tempfile.mkdtemp(prefix="mrp-lab-"))
     processes = Processes(folder)
     try:

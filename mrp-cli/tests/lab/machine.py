@@ -42,14 +42,8 @@ class Machine:
     def power_on(self):
         """Starts it, unless it runs."""
         with self.lock:
-            if self.is_on():
-                return
-            self.processes.end(self.name, grace=0)
-            environment = dict(os.environ, QEMU_MODULE_DIR=str(MODULES))
-            self.processes.start(self.name, self.command(), env=environment)
-            # The order takes effect at a reset: the override that the start used is gone with it.
-            self.boot = None
-            self.set_boot_order(self.monitor())
+            if not self.is_on():
+                self.start()
 
     def power_off(self):
         """Pulls the plug."""
@@ -57,17 +51,24 @@ class Machine:
             self.processes.end(self.name, grace=0)
 
     def reset(self):
-        """The reset button. False if it is off."""
+        """The reset button: a start from nothing. False if it is off.
+
+        Not QEMU's own reset: SeaBIOS resets a second time by itself, which would use up a boot override.
+        """
         with self.lock:
             if not self.is_on():
                 return False
-            monitor = self.monitor()
-            self.set_boot_order(monitor)
-            monitor.command("system_reset")
-            monitor.wait_for("RESET")
-            self.boot = None
-            self.set_boot_order(monitor)
+            self.start()
             return True
+
+    def start(self):
+        """Starts QEMU, in place of the one that runs or ran."""
+        self.processes.end(self.name, grace=0)
+        environment = dict(os.environ, QEMU_MODULE_DIR=str(MODULES))
+        self.processes.start(self.name, self.command(), env=environment)
+        # The override holds for this start: another order takes effect when the machine resets itself.
+        self.boot = None
+        self.set_boot_order(self.monitor())
 
     def shutdown(self):
         """Presses the power button: asks the operating system to shut down."""
@@ -84,7 +85,7 @@ class Machine:
         return (1, 2) if self.boot == "pxe" else (2, 1)
 
     def set_boot_order(self, monitor):
-        """Tells a running QEMU the order for its next reset."""
+        """Tells a running QEMU the order for its next reset by itself."""
         network, disk = self.boot_order()
         # QEMU refuses an index that is in use, even by the device itself: both are cleared first.
         for device, index in (("net0", -1), ("disk0", -1), ("disk0", disk), ("net0", network)):
@@ -137,7 +138,6 @@ class Monitor:
                     raise Failure(f"QEMU of {machine.name} did not start; see its log") from None
                 time.sleep(0.02)
         self.file = self.socket.makefile("rw")
-        self.events = []
         self.file.readline()
         self.command("qmp_capabilities")
 
@@ -151,9 +151,3 @@ class Monitor:
                 raise Failure(f"QEMU refused {name}: {answer['error']['desc']}")
             if "return" in answer:
                 return answer["return"]
-            self.events.append(answer.get("event"))
-
-    def wait_for(self, event):
-        """Waits for an event."""
-        while event not in self.events:
-            self.events.append(json.loads(self.file.readline()).get("event"))

@@ -29,7 +29,6 @@ def enter(arguments):
 
 def make(processes, taps):
     """Makes the bridge with the server's address, the taps, and the stranger. Answers the stranger's command prefix."""
-    ip = lambda *words: run(["ip", *words])
     ip("link", "set", "lo", "up")
     ip("link", "add", BRIDGE, "type", "bridge", "forward_delay", "0", "stp_state", "0")
     ip("addr", "add", f"{SERVER}/24", "dev", BRIDGE)
@@ -39,10 +38,15 @@ def make(processes, taps):
     for tap in taps:
         ip("tuntap", "add", tap, "mode", "tap")
         ip("link", "set", tap, "master", BRIDGE, "up")
-    return stranger(processes, ip)
+    return stranger(processes)
 
 
-def stranger(processes, ip):
+def ip(*words):
+    """Runs `ip`."""
+    run(["ip", *words])
+
+
+def stranger(processes):
     """A host on the same network with a MAC address of its own."""
     started = processes.start("stranger", ["unshare", "--net", "sleep", "infinity"])
     inside = ["nsenter", f"--net=/proc/{started.pid}/ns/net"]

@@ -66,15 +66,17 @@ class Lab:
         self.say("building initrd, boot loaders and disks")
         bootfiles.build(self.folder)
         self.stranger = netns.make(self.processes, ["tap-uefi", "tap-bios"])
-        make = lambda name, mac, uefi: Machine(
-            self.processes, self.folder, name, mac, f"tap-{name}", uefi, self.folder / f"{name}.img"
-        )
-        self.uefi = make("uefi", "52:54:00:77:00:01", True)
-        self.bios = make("bios", "52:54:00:77:00:02", False)
+        self.uefi = self.machine("uefi", "52:54:00:77:00:01", uefi=True)
+        self.bios = self.machine("bios", "52:54:00:77:00:02", uefi=False)
         self.machines = [self.uefi, self.bios]
         self.bmcs = [bmc.Bmc(self.processes, self.folder, m, 11 + n) for n, m in enumerate(self.machines)]
         self.say("starting mrp and dnsmasq")
         server.start(self.processes, self.folder, self.mrp)
+
+    def machine(self, name, mac, uefi):
+        """A machine on its tap, with the disk that bootfiles.py made for it."""
+        disk = self.folder / f"{name}.img"
+        return Machine(self.processes, self.folder, name, mac, f"tap-{name}", uefi, disk)
 
     def describe(self):
         """An admin tells mrp what there is."""
@@ -95,7 +97,6 @@ class Lab:
             check(tested["state"] == "off", f"{name} says {tested}, but the machine is off")
             words = ["machine", "add", machine.name, "--arch", "x86_64", "--subarch", subarch, "--bmc", name]
             admin.say(*words, "--mac", f"{machine.mac},eth0,lab")
-        admin.say("machine", "add", "other", "--arch", "x86_64", "--mac", f"{netns.STRANGER_MAC},eth0,lab")
         admin.say("user", "add", "alice", "--password-stdin", text="a password of alice\n")
 
     def provision(self):
@@ -116,6 +117,11 @@ class Lab:
             words = ["provision", machine.name, *files, "--kernel-opts", options[machine.name], "--follow"]
             started[machine] = alice.follow(f"provision-{machine.name}", *words)
         wait_for(lambda: all(machine.is_on() for machine in self.machines), "the BMCs switch the machines on", 60)
+        self.say("a stranger asks for their configurations, kernels and answer files")
+        self.stranger_gets_nothing()
+        self.say("the stranger asks again, as another machine that mrp knows")
+        mac = f"{netns.STRANGER_MAC},eth0,lab"
+        self.admin.say("machine", "add", "other", "--arch", "x86_64", "--mac", mac)
         self.stranger_gets_nothing()
         for machine, process in started.items():
             wait_for(lambda: process.poll() is not None, f"{machine.name} is provisioned")
@@ -167,8 +173,7 @@ class Lab:
         leases = [event for event in events if event["kind"] == "dhcp" and event["data"].get("firmware")]
         check(leases, f"{machine.name}: no lease of its firmware was reported by mrp dnsmasq-event")
         warnings = [event["data"]["warning"] for event in events if event["kind"] == "boot_device"]
-        if machine is self.uefi:
-            check(warnings and warnings[0], "uefi: its BMC forgets EFI, and no event warns of it")
+        check(warnings and warnings[0], f"{machine.name}: its BMC does not report its boot flags, and no event says so")
 
     def events(self, machine):
         """A machine's events, the oldest first."""
@@ -176,22 +181,15 @@ class Lab:
 
     def local_boot(self):
         """The next netboot of a machine that is done gets its local disk, and so does a plain reset."""
-        for words, loader in ((["pxe-reboot"], "mrp"), (["reboot"], "firmware")):
-            self.say(f"power {words[0]}: both machines boot their disks, by {loader}'s choice")
-            before = {m: (m.serial_log.stat().st_size, self.events(m)[-1]["id"]) for m in self.machines}
-            for machine in self.machines:
-                self.alice.say("power", machine.name, *words)
-            for machine in self.machines:
-                start, event = before[machine]
-                reached = lambda: bootfiles.MARK in machine.serial(start)
-                wait_for(reached, f"{machine.name} boots its disk after power {words[0]}")
-                told = [e for e in self.events(machine) if e["id"] > event and e["kind"] == "boot"]
-                asked = [e for e in told if e["data"].get("local")]
-                if loader == "mrp":
-                    check(asked, f"{machine.name} reached its disk, but not by mrp's word")
-                else:
-                    check(not told, f"{machine.name} netbooted: {told}")
-        start, _ = before[self.uefi]
+        self.say("power pxe-reboot: mrp tells both machines to boot their disks")
+        marks = {self.uefi: "(hd0,msdos1)/EFI/debian", self.bios: "mbr"}
+        for machine, told in self.reboot("pxe-reboot", marks).items():
+            choices = [event["data"]["local"] for event in told if "local" in event["data"]]
+            check(choices and all(choices), f"{machine.name} reached its disk, but not by mrp's word: {told}")
+        self.say("power reboot: their firmware boots the disks")
+        marks[self.uefi] = "(hd0,msdos1)/EFI/BOOT"
+        for machine, told in self.reboot("reboot", marks).items():
+            check(not told, f"{machine.name} netbooted after a plain reboot: {told}")
         self.say("power off")
         for machine in self.machines:
             self.alice.say("power", machine.name, "off")
@@ -199,9 +197,20 @@ class Lab:
             status = self.alice.ask("power", machine.name, "status")
             check(status["state"] == "off", f"{machine.name}: the power is {status}")
 
+    def reboot(self, how, marks):
+        """Reboots both machines and waits for what their disks say. Answers what they fetched from mrp."""
+        before = {m: (m.serial_log.stat().st_size, self.events(m)[-1]["id"]) for m in self.machines}
+        for machine in self.machines:
+            self.alice.say("power", machine.name, how)
+        told = {}
+        for machine, (start, event) in before.items():
+            mark = f"{bootfiles.MARK} {marks[machine]}"
+            wait_for(lambda: mark in machine.serial(start), f"{machine.name} says {mark!r} after power {how}")
+            told[machine] = [e for e in self.events(machine) if e["id"] > event and e["kind"] == "boot"]
+        return told
+
     def stranger_gets_nothing(self):
         """A host with another MAC address asks for what belongs to the machines."""
-        self.say("another machine asks for their configurations, kernels and answer files")
         machine = self.alice.ask("machine", "show", "uefi")
         images = {image["id"]: image["name"] for image in self.alice.ask("image", "list")}
         grub, pxelinux = (f"01-{m.mac.replace(':', '-')}" for m in self.machines)
