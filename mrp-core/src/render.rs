@@ -3,12 +3,12 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::boot::{BootPlan, Dialect};
 
 /// Why a template could not be rendered.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}{}", line.map(|line| format!(" - line: {line}")).unwrap_or_default())]
 pub struct RenderError {
     /// What is wrong, in words that name the construct.
@@ -18,7 +18,7 @@ pub struct RenderError {
 }
 
 /// An answer file as the machine gets it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Rendered {
     /// The text.
     pub text: String,
@@ -27,7 +27,7 @@ pub struct Rendered {
 }
 
 /// The image as a template sees it (`kernel.name`, `kernel.filename`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TemplateImage {
     /// `<owner>/<file>.<8 hex>`.
     pub name: String,
@@ -38,7 +38,7 @@ pub struct TemplateImage {
 }
 
 /// A statically addressed interface as a template sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TemplateInterface {
     /// Its identifier (`eth0`).
     pub name: Option<String>,
@@ -53,7 +53,7 @@ pub struct TemplateInterface {
 }
 
 /// The variables of an answer file; the names are mr-provisioner's, but for the last three.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnswerContext {
     /// The holder's SSH keys, one a line.
     pub ssh_key: String,
@@ -87,7 +87,7 @@ pub trait Renderer: fmt::Debug + Send + Sync {
     async fn answer_file(&self, template: &str, context: &AnswerContext) -> Result<Rendered, RenderError>;
 
     /// Kernel options may use `{{ phone_home_url }}` and the other variables; renders them, one line.
-    fn kernel_options(&self, options: &str, context: &AnswerContext) -> Result<String, RenderError>;
+    async fn kernel_options(&self, options: &str, context: &AnswerContext) -> Result<String, RenderError>;
 }
 
 /// Renders nothing: for programs that only switch power.
@@ -108,7 +108,7 @@ impl Renderer for NoRenderer {
         Err(nothing())
     }
 
-    fn kernel_options(&self, _options: &str, _context: &AnswerContext) -> Result<String, RenderError> {
+    async fn kernel_options(&self, _options: &str, _context: &AnswerContext) -> Result<String, RenderError> {
         Err(nothing())
     }
 }

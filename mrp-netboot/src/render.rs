@@ -1,34 +1,40 @@
 //! Renders boot configurations and answer files: the implementation of [`Renderer`].
 //!
-//! Boot configurations come from this program's templates or a site's own. Answer files are what people write in Jinja2,
-//! as mr-provisioner's were; they are rendered in a sandbox with limits.
+//! Boot configurations come from this program's templates or a site's own. Answer files and kernel options are what
+//! people write in Jinja2, as mr-provisioner's were. The engine's limits stop loops and long texts, but not every
+//! template: a small list may hold itself 2^60 times. So a server renders them in processes of their own, which the kernel
+//! limits and which may die: [`MiniRenderer::isolated`].
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use minijinja::value::Serde;
-use minijinja::{ErrorKind, Value};
+use minijinja::ErrorKind;
 use mrp_core::boot::{BootPlan, Dialect};
 use mrp_core::render::{AnswerContext, RenderError, Rendered, Renderer};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 mod boot;
+mod isolation;
 mod quote;
 mod sandbox;
+mod worker;
 
 use boot::BootTemplates;
 pub use boot::TemplateError;
-use sandbox::Sandbox;
+use isolation::Isolation;
+use sandbox::Job;
+pub use worker::worker;
 
-/// Answer files rendered at the same time: each may take a core and tens of megabytes for a moment.
-const AT_ONCE: usize = 2;
-/// Longest wait for an answer file, the queue included.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Stack of a rendering, of which only what is used is taken.
-const STACK: usize = 64 << 20;
+/// Templates rendered at the same time: each may take a core and its memory for a moment.
+const AT_ONCE: usize = 4;
+/// Longest wait for a turn.
+const QUEUE: Duration = Duration::from_secs(15);
+/// Longest time of a rendering; its processor time has a limit of its own.
+const LONGEST: Duration = Duration::from_secs(10);
 /// Longest kernel options after rendering; the kernel itself takes 2,048 bytes on x86.
 const MAX_OPTIONS: usize = 8192;
 
@@ -36,18 +42,49 @@ const MAX_OPTIONS: usize = 8192;
 #[derive(Debug)]
 pub struct MiniRenderer {
     boot: BootTemplates,
-    sandbox: Arc<Sandbox>,
+    isolation: Option<Isolation>,
     turns: Arc<Semaphore>,
 }
 
 impl MiniRenderer {
     /// With the templates of a folder in place of the built-in ones of the same name.
+    ///
+    /// Renders in this process, with limits on steps, depth of calls and output alone: for templates whose authors are trusted
+    /// not to use up its memory. See [`Self::isolated`] for all others.
     pub fn new(templates: Option<PathBuf>) -> Result<Self, TemplateError> {
         Ok(Self {
             boot: BootTemplates::new(templates.as_deref())?,
-            sandbox: Arc::new(Sandbox::new()),
+            isolation: None,
             turns: Arc::new(Semaphore::new(AT_ONCE)),
         })
+    }
+
+    /// Renders what people write in processes of their own, with limits on memory and time.
+    ///
+    /// `command` is a program and its arguments; the program calls [`worker`].
+    #[must_use]
+    pub fn isolated(self, command: Vec<OsString>) -> Self {
+        Self { isolation: Some(Isolation::new(command)), ..self }
+    }
+
+    async fn render(&self, job: Job) -> Result<Rendered, RenderError> {
+        let turn = timeout(QUEUE, Arc::clone(&self.turns).acquire_owned()).await;
+        let turn = turn.map_err(|_| failure("other templates take all the time there is; try again"))?;
+        let work = async {
+            match &self.isolation {
+                Some(isolation) => isolation.render(&job).await,
+                None => {
+                    // The turn ends with the work, also where nobody waits for it any more.
+                    let work = tokio::task::spawn_blocking(move || (worker::on_large_stack(&job), turn));
+                    work.await.map_or_else(
+                        |_| Err(failure("the template made the renderer fail")),
+                        |(done, _)| done,
+                    )
+                }
+            }
+        };
+        let late = || Err(failure(&format!("the template takes longer than {} s", LONGEST.as_secs())));
+        timeout(LONGEST, work).await.unwrap_or_else(|_| late())
     }
 }
 
@@ -58,33 +95,17 @@ impl Renderer for MiniRenderer {
     }
 
     async fn answer_file(&self, template: &str, context: &AnswerContext) -> Result<Rendered, RenderError> {
-        let (sandbox, turns) = (Arc::clone(&self.sandbox), Arc::clone(&self.turns));
-        let (source, values) = (template.to_owned(), Value::from(Serde(context)));
-        let work = async move {
-            let turn = turns.acquire_owned().await;
-            let (done, result) = oneshot::channel();
-            // A thread with a stack that the parser cannot use up. The turn ends with the work, also where nobody waits
-            // for it any more.
-            let thread =
-                std::thread::Builder::new().name("render".into()).stack_size(STACK).spawn(move || {
-                    let _turn = turn;
-                    let _ = done.send(sandbox.answer_file(&source, &values));
-                });
-            match thread {
-                Ok(_) => result.await.unwrap_or_else(|_| Err(failure("the template made the renderer fail"))),
-                Err(error) => Err(failure(&format!("no thread for rendering could be started: {error}"))),
-            }
-        };
-        let late = || Err(failure("the template takes too long; simplify its loops"));
-        timeout(PATIENCE, work).await.unwrap_or_else(|_| late())
+        let template = template.to_owned();
+        self.render(Job { template, context: context.clone(), strict: false }).await
     }
 
-    fn kernel_options(&self, options: &str, context: &AnswerContext) -> Result<String, RenderError> {
+    async fn kernel_options(&self, options: &str, context: &AnswerContext) -> Result<String, RenderError> {
+        let template = options.to_owned();
         let text = if options.contains("{{") || options.contains("{%") {
-            let rendered = self.sandbox.line(options, &Value::from(Serde(context)));
-            rendered.map_err(|error| failure(&format!("kernel options: {}", error.message)))?
+            let rendered = self.render(Job { template, context: context.clone(), strict: true }).await;
+            rendered.map_err(|error| failure(&format!("kernel options: {}", error.message)))?.text
         } else {
-            options.to_owned()
+            template
         };
         if let Some(name) = quote::control_character(&text) {
             return Err(failure(&format!("the kernel options contain {name}; write them in one line")));
@@ -102,14 +123,16 @@ fn failure(message: &str) -> RenderError {
 
 /// What the engine says, in words for the template's author.
 fn template_error(error: &minijinja::Error) -> RenderError {
-    let detail = error.detail();
+    /// The engine may quote a value, of any length.
+    const CHARACTERS: usize = 300;
+    let detail = error.detail().map(|detail| detail.chars().take(CHARACTERS).collect::<String>());
     let message = match error.kind() {
         ErrorKind::OutOfFuel => {
             "the template does too much: its loops run too long, or a value is multiplied too often"
                 .to_owned()
         }
         ErrorKind::WriteFailure => "the rendered text is larger than 4 MB".to_owned(),
-        ErrorKind::SyntaxError => detail.unwrap_or("unexpected text").to_owned(),
+        ErrorKind::SyntaxError => detail.unwrap_or_else(|| "unexpected text".to_owned()),
         kind => match detail {
             Some(detail) => format!("{kind}: {detail}"),
             None => kind.to_string(),

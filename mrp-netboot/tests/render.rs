@@ -3,16 +3,19 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::process::Command;
+use std::sync::Arc;
 
 use mrp_core::boot::{BootPlan, Dialect, Linux};
 use mrp_core::mac::MacAddr;
 use mrp_core::render::{AnswerContext, RenderError, Rendered, Renderer, TemplateImage, TemplateInterface};
 use mrp_netboot::render::MiniRenderer;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 fn renderer() -> MiniRenderer {
     MiniRenderer::new(None).unwrap()
+}
+
+fn isolated() -> MiniRenderer {
+    renderer().isolated(vec![env!("CARGO_BIN_EXE_render-worker").into()])
 }
 
 fn context() -> AnswerContext {
@@ -123,8 +126,11 @@ async fn mistakes_are_named_with_their_lines() {
 
 /// Nested lists that hold each other twice: small in memory, without end as text.
 const NESTED: &str = "{% set ns = namespace(s=[1], t=[1]) %}{% for a in range(60) %}{% set ns.s = [ns.s, ns.s] %}{% set ns.t = [ns.t, ns.t] %}{% endfor %}";
+/// A list that is doubled: each time its items are the same, and twice as many.
+const DOUBLED: &str =
+    "{% set ns = namespace(s=[1]) %}{% for a in range(90) %}{% set ns.s = ns.s + ns.s %}{% endfor %}";
 
-const GREEDY: [&str; 30] = [
+const GREEDY: &[&str] = &[
     "{% for a in range(10**9) %}{% endfor %}",
     "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
     "{{ 'x' * 10**9 }}",
@@ -155,51 +161,112 @@ const GREEDY: [&str; 30] = [
     "NESTED{{ ns.s|tojson }}",
     "NESTED{{ ns.s|pprint }}",
     "NESTED{{ ns.nothing.a }}{{ ns.s }}",
+    "NESTED{{ ns.s ~ '' }}",
+    "NESTED{{ (ns.s ~ '')|length }}",
+    "NESTED{{ ns.s == ns.t }}",
+    "NESTED{{ ns.s in [ns.t] }}",
+    "NESTED{{ ns.s < ns.t }}",
+    "NESTED{{ {ns.s: 1} }}",
+    "NESTED{{ [ns.s, ns.t]|unique|list }}",
+    "NESTED{{ [ns.s, ns.t]|sort }}",
+    "NESTED{{ ns.s|upper }}",
+    "NESTED{{ ns.s|indent }}",
+    "NESTED{{ ns.s|urlencode }}",
+    "NESTED{% for x in [1] %}{% if ns.s in 'a' %}{% endif %}{{ ns.s }}{% endfor %}",
+    "DOUBLED{{ ns.s|length }}",
+    "DOUBLED{{ ns.s }}",
+    "DOUBLED{{ ns.s == ns.s }}",
+    "DOUBLED{{ 2 in ns.s }}",
+    "DOUBLED{{ ns.s|last }}",
+    "DOUBLED{% for x in ns.s %}{% endfor %}",
+    "{% set ns = namespace(s='x') %}{% for a in range(90) %}{% set ns.s = ns.s + ns.s %}{% endfor %}{{ ns.s|length }}",
+    "{{ (range(99999)|list * 99999)|length }}{{ range(99999)|list * 99999 }}",
+    "{% macro a(n) %}{{ b(n) }}{{ b(n) }}{% endmacro %}{% macro b(n) %}{{ a(n) }}{{ a(n) }}{% endmacro %}{{ a(1) }}",
 ];
 
-/// Memory for each of them, all that the process has included.
-const MEMORY: u64 = 1 << 30;
+/// Each template that wants more than there is, as it is sent.
+fn greedy() -> Vec<String> {
+    let deep = [
+        format!("{{{{ {}1{} }}}}", "(".repeat(100_000), ")".repeat(100_000)),
+        "{% if 1 %}".repeat(100_000),
+        format!("{{{{ {}1 }}}}", "not ".repeat(1_000_000)),
+        format!("{{% if 1 %}}{}{{% endif %}}", "{% elif 1 %}".repeat(200_000)),
+    ];
+    let short = GREEDY.iter().map(|text| text.replace("NESTED", NESTED).replace("DOUBLED", DOUBLED));
+    short.chain(deep).collect()
+}
 
 #[tokio::test]
-async fn greedy_templates_end_with_an_error_in_bounded_memory() {
-    let mut deep = vec!["{{ ".to_owned() + &"(".repeat(100_000) + "1" + &")".repeat(100_000) + " }}"];
-    deep.push("{% if 1 %}".repeat(100_000));
-    deep.push(format!("{{{{ {}1 }}}}", "not ".repeat(100_000)));
-    let templates: Vec<String> =
-        GREEDY.iter().map(|text| text.replace("NESTED", NESTED)).chain(deep).collect();
-    // Each in a process of its own: the limit holds for all that runs in it.
-    if let Some(number) = std::env::var_os("MRP_GREEDY") {
-        let (_, hard) = getrlimit(Resource::RLIMIT_AS).unwrap();
-        setrlimit(Resource::RLIMIT_AS, MEMORY, hard).unwrap();
-        let template = &templates[number.to_str().unwrap().parse::<usize>().unwrap()];
-        let error = answer(template).await.map(|rendered| rendered.text.len()).unwrap_err();
-        assert!(error.message.len() < 500, "{error}");
-        for word in ["renderer fail", "too long;"] {
-            assert!(!error.message.contains(word), "{error}");
-        }
-        assert_eq!(text("{{ hostname }}").await, "node-01");
-        return;
-    }
+async fn greedy_templates_end_with_an_error_and_others_are_rendered_beside_them() {
+    let renderer = Arc::new(isolated());
     let mut failures = String::new();
-    for (number, template) in templates.iter().enumerate() {
-        let test = "greedy_templates_end_with_an_error_in_bounded_memory";
-        let mut run = Command::new(std::env::current_exe().unwrap());
-        let output = run
-            .args(["--exact", test, "--nocapture"])
-            .env("MRP_GREEDY", number.to_string())
-            .output()
-            .unwrap();
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-            failures.push_str(&format!("{template:.300}: {said:.600}\n"));
+    for pair in greedy().chunks(2) {
+        let tasks: Vec<_> = pair
+            .iter()
+            .map(|template| {
+                let (template, ours) = (template.clone(), Arc::clone(&renderer));
+                tokio::spawn(async move { (ours.answer_file(&template, &context()).await, template) })
+            })
+            .collect();
+        let beside = renderer.answer_file("{{ hostname }}", &context()).await.unwrap();
+        assert_eq!(beside.text, "node-01");
+        for task in tasks {
+            let (result, template) = task.await.unwrap();
+            let in_words = |error: &RenderError| error.message.len() < 500 && !error.message.contains("fail");
+            if !result.as_ref().is_err_and(in_words) {
+                failures.push_str(&format!("{template:.300}: {result:.600?}\n"));
+            }
         }
+        let options = renderer.kernel_options("{{ machine_name }}", &context()).await;
+        assert_eq!(options.unwrap(), "node.01");
     }
     assert!(failures.is_empty(), "{failures}");
 }
 
 #[tokio::test]
+async fn another_process_renders_the_same_to_the_byte() {
+    let (here, there, context) = (renderer(), isolated(), context());
+    for template in [
+        "",
+        "a\n\n",
+        "{{ hostname }}{{ interfaces }}{{ kernel }}{{ initrd }}{{ ssh_keys }}{{ ssh_key }}",
+        "{{ interfaces|tojson }} é \u{1F600} \u{1} \0 \"\\",
+        "{{ nothing }}\n{{ kernel.nothing.x }}{% for x in missing %}{% endfor %}",
+        "{% if %}",
+        "a\n{{ 1 / 0 }}",
+        "{{ '\u{1}' * (4 * 1024 * 1024) }}",
+    ] {
+        let (ours, theirs) =
+            (here.answer_file(template, &context).await, there.answer_file(template, &context).await);
+        assert!(ours == theirs, "{template}: {ours:.300?} {theirs:.300?}");
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_fails_is_an_error_that_says_how() {
+    for (script, word) in [
+        ("kill -9 $$", "killed"),
+        ("kill -XCPU $$", "processor time"),
+        ("kill -ABRT $$", "memory"),
+        ("exit 3", "exit status: 3"),
+        ("cat", "the server's log"),
+        ("echo '{\"Ok\":{\"text\":\"a\",\"warnings\":[]}}'; exit 1", "exit status: 1"),
+        ("exec cat /dev/zero", "failed"),
+        ("exec sleep 60", "longer than"),
+    ] {
+        let renderer = renderer().isolated(["/bin/sh", "-c", script].map(Into::into).to_vec());
+        let error = renderer.answer_file("a", &context()).await.unwrap_err();
+        assert!(error.message.contains(word), "{script}: {error}");
+    }
+    let nowhere = renderer().isolated(vec!["/nonexistent/worker".into()]);
+    let error = nowhere.answer_file("a", &context()).await.unwrap_err();
+    assert!(error.message.contains("could not be started"), "{error}");
+    assert_eq!(nowhere.kernel_options("plain {# #}", &context()).await.unwrap(), "plain {# #}");
+}
+
+#[tokio::test]
 async fn many_answer_files_at_once_all_come() {
-    let (renderer, context) = (std::sync::Arc::new(renderer()), context());
+    let (renderer, context) = (Arc::new(isolated()), context());
     let tasks: Vec<_> = (0..50)
         .map(|_| {
             let (renderer, context) = (renderer.clone(), context.clone());
@@ -211,24 +278,29 @@ async fn many_answer_files_at_once_all_come() {
     }
 }
 
-#[test]
-fn kernel_options_are_one_line() {
-    let renderer = renderer();
-    let options = |options: &str| renderer.kernel_options(options, &context());
-    assert_eq!(options("a {{ phone_home_url }} b").unwrap(), "a http://10.0.0.1:8081/phone-home/TOKEN b");
-    assert_eq!(options("bar=$x{y}\\z {# #}").unwrap(), "bar=$x{y}\\z {# #}");
-    assert_eq!(options("").unwrap(), "");
-    for (text, word) in [
-        ("a\nb", "newline"),
-        ("a\0b", "NUL"),
-        ("a\tb", "tab"),
-        ("{{ ssh_key }}", "newline"),
-        ("{{ nothing }}", "nothing is undefined"),
-        ("{{ 'a' * 9000 }}", "longer"),
-        ("{{ ", "kernel options"),
-    ] {
-        let error = options(text).unwrap_err();
-        assert!(error.message.contains(word), "{text:?}: {error}");
+#[tokio::test]
+async fn kernel_options_are_one_line() {
+    for renderer in [renderer(), isolated()] {
+        let context = context();
+        for (options, expected) in [
+            ("a {{ phone_home_url }} b", "a http://10.0.0.1:8081/phone-home/TOKEN b"),
+            ("bar=$x{y}\\z {# #}", "bar=$x{y}\\z {# #}"),
+            ("", ""),
+        ] {
+            assert_eq!(renderer.kernel_options(options, &context).await.unwrap(), expected);
+        }
+        for (text, word) in [
+            ("a\nb", "newline"),
+            ("a\0b", "NUL"),
+            ("a\tb", "tab"),
+            ("{{ ssh_key }}", "newline"),
+            ("{{ nothing }}", "nothing is undefined"),
+            ("{{ 'a' * 9000 }}", "longer"),
+            ("{{ ", "kernel options"),
+        ] {
+            let error = renderer.kernel_options(text, &context).await.unwrap_err();
+            assert!(error.message.contains(word), "{text:?}: {error}");
+        }
     }
 }
 

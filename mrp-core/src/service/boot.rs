@@ -393,8 +393,8 @@ impl Boot<'_> {
         };
         let base = self.0.base_url(&machine, Some(request.local)).await?;
         let context = self.0.answer_context(&machine, &base).await?;
-        let own =
-            self.0.0.renderer.kernel_options(machine.kernel_options.as_deref().unwrap_or(""), &context)?;
+        let own = machine.kernel_options.as_deref().unwrap_or("");
+        let own = self.0.0.renderer.kernel_options(own, &context).await?;
         let answer_file = match machine.answer_file {
             Some(id) => self.0.store().answer_file(id).await?,
             None => None,

@@ -27,7 +27,7 @@ impl Renderer for PlainRenderer {
         Ok(Rendered { text, warnings: Vec::new() })
     }
 
-    fn kernel_options(&self, options: &str, context: &AnswerContext) -> Result<String, RenderError> {
+    async fn kernel_options(&self, options: &str, context: &AnswerContext) -> Result<String, RenderError> {
         Ok(options.replace("{{ phone_home_url }}", &context.phone_home_url))
     }
 }

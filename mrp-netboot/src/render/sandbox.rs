@@ -1,157 +1,105 @@
-//! What people write as templates, rendered without files, with bounded work, memory and output.
+//! What people write as templates, rendered without files, with bounded work, depth and output.
 //!
-//! The engine charges every step, visited item and byte that a template makes to its fuel, before it makes them; so loops,
-//! multiplied strings and deep recursion end with an error that names the line.
+//! The engine charges steps, visited items and most of the bytes that a template makes to its fuel, before it makes them; so
+//! loops, multiplied strings and deep recursion end with an error that names the line. What it does not charge, such as the
+//! text of a list that holds another many times, is for the process's limits to stop.
 
 use std::collections::BTreeSet;
 use std::io;
 
+use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind, OutputSpanKind, UndefinedBehavior, Value};
-use mrp_core::render::{RenderError, Rendered};
+use minijinja_contrib::pycompat::unknown_method_callback;
+use mrp_core::render::{AnswerContext, RenderError, Rendered};
+use serde::{Deserialize, Serialize};
 
 use super::template_error;
-
-mod methods;
-mod weight;
 
 /// Steps that a template may take; one also pays for 64 bytes.
 const FUEL: u64 = 1_000_000;
 /// Largest answer file.
-const OUTPUT: usize = 4 << 20;
+pub(super) const OUTPUT: usize = 4 << 20;
 /// Undefined variables that are named.
 const WARNINGS: usize = 20;
 /// Stands for an undefined value while they are looked for; a noncharacter, which no text has.
 const MARK: &str = "\u{FDD0}";
 
-/// The engines for what people write.
-#[derive(Debug)]
-pub(super) struct Sandbox {
-    /// Stops at the first undefined value.
-    strict: Environment<'static>,
-    /// Undefined values are empty.
-    lenient: Environment<'static>,
-    /// Undefined values leave a mark.
-    marking: Environment<'static>,
+/// A template and its variables.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Job {
+    pub(super) template: String,
+    pub(super) context: AnswerContext,
+    /// An undefined variable is an error; otherwise it renders empty and becomes a warning.
+    pub(super) strict: bool,
+}
+
+/// Renders a template.
+pub(super) fn render(job: &Job) -> Result<Rendered, RenderError> {
+    let (source, values) = (job.template.as_str(), Value::from(Serde(&job.context)));
+    match text(UndefinedBehavior::SemiStrict, source, &values) {
+        Ok(text) => Ok(Rendered { text, warnings: Vec::new() }),
+        Err(error) => match undefined(source, &error) {
+            None => Err(template_error(&error)),
+            Some(first) if job.strict => Err(first),
+            Some(first) => {
+                let text = text(UndefinedBehavior::Chainable, source, &values);
+                let text = text.map_err(|error| template_error(&error))?;
+                Ok(Rendered { text, warnings: warnings(source, &values, first) })
+            }
+        },
+    }
 }
 
 fn engine(undefined: UndefinedBehavior) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(undefined);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.set_unknown_method_callback(methods::python);
+    environment.set_unknown_method_callback(unknown_method_callback);
     environment.set_recursion_limit(50);
     environment.set_fuel(Some(FUEL));
     environment.set_debug(true);
-    weight::weigh_texts(&mut environment);
-    environment.set_formatter(|out, state, value| {
-        weight::weigh(state, value)?;
-        minijinja::escape_formatter(out, state, value)
-    });
     environment
 }
 
-impl Sandbox {
-    pub(super) fn new() -> Self {
-        let mut marking = engine(UndefinedBehavior::Chainable);
-        marking.set_formatter(|out, state, value| {
-            if value.is_undefined() {
-                return Ok(out.write_str(MARK)?);
-            }
-            weight::weigh(state, value)?;
-            minijinja::escape_formatter(out, state, value)
+/// Each undefined value that is printed, and the first use of any kind.
+fn warnings(source: &str, values: &Value, first: RenderError) -> Vec<RenderError> {
+    let mut found = BTreeSet::from([(first.line, first.message)]);
+    let mut marking = engine(UndefinedBehavior::Chainable);
+    marking.set_formatter(|out, state, value| match value.is_undefined() {
+        true => Ok(out.write_str(MARK)?),
+        false => minijinja::escape_formatter(out, state, value),
+    });
+    let marked = marking.template_from_str(source).and_then(|t| t.render_with_spans(values.clone()));
+    if let Ok((text, spans)) = marked {
+        let printed = spans.iter().filter(|span| {
+            let output = text.get(span.output_range()).unwrap_or_default();
+            span.kind() == OutputSpanKind::Expression && output.contains(MARK)
         });
-        Self {
-            strict: engine(UndefinedBehavior::SemiStrict),
-            lenient: engine(UndefinedBehavior::Chainable),
-            marking,
-        }
+        found.extend(printed.take(WARNINGS).filter_map(|span| {
+            let name = source.get(span.source_range())?;
+            Some((Some(span.line()), is_undefined(name)))
+        }));
     }
-
-    /// Renders; undefined variables render empty and become warnings.
-    pub(super) fn answer_file(&self, source: &str, values: &Value) -> Result<Rendered, RenderError> {
-        check_tags(source)?;
-        match render(&self.strict, source, values) {
-            Ok(text) => Ok(Rendered { text, warnings: Vec::new() }),
-            Err(error) if error.kind() == ErrorKind::UndefinedError => {
-                let text = render(&self.lenient, source, values).map_err(|error| template_error(&error))?;
-                Ok(Rendered { text, warnings: self.warnings(source, values, &error) })
-            }
-            Err(error) => Err(template_error(&error)),
-        }
-    }
-
-    /// Renders one line; an undefined variable is an error.
-    pub(super) fn line(&self, source: &str, values: &Value) -> Result<String, RenderError> {
-        check_tags(source)?;
-        render(&self.strict, source, values).map_err(|error| match undefined(source, &error) {
-            Some(undefined) => undefined,
-            None => template_error(&error),
-        })
-    }
-
-    /// Each undefined value that is printed, and the first use of any kind.
-    fn warnings(&self, source: &str, values: &Value, first: &minijinja::Error) -> Vec<RenderError> {
-        let mut found = BTreeSet::new();
-        let first = undefined(source, first).unwrap_or_else(|| template_error(first));
-        found.insert((first.line, first.message));
-        let marked = self.marking.template_from_str(source).and_then(|t| t.render_with_spans(values.clone()));
-        if let Ok((text, spans)) = marked {
-            let printed = spans.iter().filter(|span| {
-                let output = text.get(span.output_range()).unwrap_or_default();
-                span.kind() == OutputSpanKind::Expression && output.contains(MARK)
-            });
-            found.extend(printed.take(WARNINGS).filter_map(|span| {
-                let name = source.get(span.source_range())?;
-                Some((Some(span.line()), is_undefined(name)))
-            }));
-        }
-        found.into_iter().take(WARNINGS).map(|(line, message)| RenderError { message, line }).collect()
-    }
-}
-
-/// Refuses tags so long that the parser, which descends for each operator and each `elif`, could run out of stack.
-fn check_tags(source: &str) -> Result<(), RenderError> {
-    const LONGEST: usize = 2048;
-    const BRANCHES: usize = 500;
-    let mut rest = source;
-    while let Some(start) = rest.find('{') {
-        let close = match rest.as_bytes().get(start + 1) {
-            Some(b'{') => "}}",
-            Some(b'%') => "%}",
-            _ => {
-                rest = &rest[start + 1..];
-                continue;
-            }
-        };
-        let end = rest[start..].find(close).map_or(rest.len(), |end| start + end);
-        if end - start > LONGEST {
-            let line = source[..source.len() - rest.len() + start].lines().count().max(1);
-            let message = format!("this tag is longer than {LONGEST} bytes; split it by set");
-            return Err(RenderError { message, line: Some(line) });
-        }
-        rest = &rest[end..];
-    }
-    if source.matches("elif").count() > BRANCHES {
-        return Err(RenderError { message: format!("there are more than {BRANCHES} elif"), line: None });
-    }
-    Ok(())
+    found.into_iter().take(WARNINGS).map(|(line, message)| RenderError { message, line }).collect()
 }
 
 fn is_undefined(name: &str) -> String {
     format!("{} is undefined", name.trim())
 }
 
+/// What is undefined, if that is the error.
 fn undefined(source: &str, error: &minijinja::Error) -> Option<RenderError> {
     if error.kind() != ErrorKind::UndefinedError {
         return None;
     }
-    let name = source.get(error.range()?)?;
-    Some(RenderError { message: is_undefined(name), line: error.line() })
+    let name = error.range().and_then(|range| source.get(range));
+    let named = |name| RenderError { message: is_undefined(name), line: error.line() };
+    Some(name.map_or_else(|| template_error(error), named))
 }
 
-fn render(environment: &Environment<'_>, source: &str, values: &Value) -> Result<String, minijinja::Error> {
-    let mut output = Capped(Vec::new());
-    environment.template_from_str(source)?.render_captured_to(values.clone(), &mut output)?;
+fn text(undefined: UndefinedBehavior, source: &str, values: &Value) -> Result<String, minijinja::Error> {
+    let (engine, mut output) = (engine(undefined), Capped(Vec::new()));
+    engine.template_from_str(source)?.render_captured_to(values.clone(), &mut output)?;
     String::from_utf8(output.0)
         .map_err(|_| minijinja::Error::new(ErrorKind::WriteFailure, "the text is no UTF-8"))
 }

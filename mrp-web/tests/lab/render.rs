@@ -34,7 +34,7 @@ impl Renderer for PlainRenderer {
         Ok(Rendered { text, warnings: warnings.into_iter().collect() })
     }
 
-    fn kernel_options(&self, options: &str, _context: &AnswerContext) -> Result<String, RenderError> {
+    async fn kernel_options(&self, options: &str, _context: &AnswerContext) -> Result<String, RenderError> {
         Ok(options.to_owned())
     }
 }
