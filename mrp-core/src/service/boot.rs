@@ -273,7 +273,8 @@ impl Boot<'_> {
     }
 
     async fn identify(&self, client: IpAddr, path_mac: Option<MacAddr>) -> Result<Option<Client>, Error> {
-        let seen = match self.0.0.neighbours.mac(client) {
+        let neighbour = self.0.0.neighbours.mac(client);
+        let seen = match neighbour {
             Some(mac) => self.0.interfaces().owner_of(mac).await?,
             None => None,
         };
@@ -298,7 +299,8 @@ impl Boot<'_> {
             (None, Some((named, interface))) => {
                 let networks = self.0.store().networks().await?;
                 let network = networks.iter().find(|network| Some(network.id) == interface.network);
-                if network.is_some_and(|network| !network.trust_path_mac) {
+                let contradicted = neighbour.is_some_and(|seen| seen != mac);
+                if contradicted || network.is_some_and(|network| !network.trust_path_mac) {
                     return Err(self.refuse(&named, client, "its boot configuration").await);
                 }
                 lock(&self.0.0.believed).insert(client, (named.id, self.0.now()));
