@@ -3,14 +3,15 @@
 
     sudo python3 mrp-cli/tests/lab/lab.py --mrp target/debug/mrp
 
-Needs root and what `.ci/install-packages` installs. Makes namespaces of its own for network and processes, so that
-nothing stays behind; the folder with the logs stays after a failure. scenario.py tells what is asserted.
+Needs root and what `.ci/install-packages` installs. Runs in namespaces of its own for network and processes, so that
+nothing stays behind, however it ends; the folder with the logs stays after a failure. scenario.py tells what is asserted.
 """
 
 import argparse
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,43 +30,55 @@ def main():
     """Runs the lab; the exit code tells how it went."""
     parser = argparse.ArgumentParser(description="provisions two QEMU machines with mrp, on this machine alone")
     parser.add_argument("--mrp", required=True, type=Path, help="the program under test")
-    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("lab: root is needed for network namespaces; run it with sudo")
     mrp = arguments.mrp.resolve()
     if not os.access(mrp, os.X_OK):
         sys.exit(f"lab: {mrp} is no program; build it with `make build`")
-    if not arguments.inside:
-        netns.enter([__file__, "--mrp", str(mrp), "--inside"])
+    sys.exit(tell(mrp, arguments.inside) if arguments.inside else start(mrp))
+
+
+def start(mrp):
+    """Runs the lab in its namespaces, with a folder that stays after a failure alone."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("lab: terminated"))
-    sys.exit(0 if run(mrp) else 1)
+    folder = tempfile.mkdtemp(prefix="mrp-lab-")
+    failed = False
+    try:
+        code = subprocess.call(netns.inside([__file__, "--mrp", str(mrp), "--inside", folder]), start_new_session=True)
+        failed = code != 0
+        return code
+    except KeyboardInterrupt:
+        return "lab: interrupted"
+    finally:
+        if failed:
+            print(f"lab: everything is in {folder}", flush=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def run(mrp):
-    """Tells the story in a folder of its own. True if all of it was as it should be."""
+def tell(mrp, folder):
+    """Tells the story in a folder. 0 if all of it was as it should be."""
     begun = time.monotonic()
 
     def say(text):
         print(f"lab {time.monotonic() - begun:6.1f} s  {text}", flush=True)
 
-    folder = Path(tempfile.mkdtemp(prefix="mrp-lab-"))
     processes = Processes(folder)
     try:
         Lab(processes, folder, mrp, say).run()
+        return 0
     except Failure as failure:
         processes.end_all()
-        print_logs(processes, folder)
+        print_logs(folder)
         say(f"FAILED: {failure}")
-        print(f"lab: everything is in {folder}", flush=True)
-        return False
+        return 1
     finally:
         processes.end_all()
-    shutil.rmtree(folder)
-    return True
 
 
-def print_logs(processes, folder):
+def print_logs(folder):
     """The ends of everything that could tell why."""
     for log in sorted([*folder.glob("*.log"), *folder.glob("*.serial")]):
         lines = log.read_text(errors="replace").splitlines()[-TAIL:]

@@ -19,12 +19,10 @@ STRANGER_MAC = "52:54:00:77:00:99"
 BRIDGE = "br0"
 
 
-def enter(arguments):
-    """Starts this program again, in its namespaces."""
-    os.execvp(
-        "unshare",
-        ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, *arguments],
-    )
+def inside(arguments):
+    """The command that runs this program again, in its namespaces; all of them end with whoever starts it."""
+    unshare = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    return [*unshare, sys.executable, *arguments]
 
 
 def make(processes, taps):
