@@ -2,7 +2,7 @@
 //!
 //! A driver implements [`Bmc`]; [`OpenBmc`] opens one from its configuration. Drivers hold no policy:
 //! which boot device is wanted, whether it took effect and what to do about it is decided in
-//! [`crate::service`]. Every driver passes [`crate::conformance::bmc`].
+//! [`crate::service`]. Every driver passes the suite `crate::conformance::bmc` (feature `conformance`).
 
 use std::collections::BTreeMap;
 use std::fmt;
