@@ -248,8 +248,8 @@ pub enum Observation {
         /// Bytes of the rendered file.
         bytes: u64,
     },
-    /// Its answer file could not be rendered.
-    AnswerFileBroken {
+    /// What it is to be told, its configuration or its answer file, could not be rendered.
+    Unrenderable {
         /// Why, with the template's line.
         message: String,
     },
@@ -432,7 +432,7 @@ impl Run {
             Observation::AnswerFile { bytes } => {
                 self.mark(StageKind::AnswerFile, None, Some((bytes, bytes)), now)
             }
-            Observation::AnswerFileBroken { message } => self.end(RunStatus::Failed, message, now),
+            Observation::Unrenderable { message } => self.end(RunStatus::Failed, message, now),
             Observation::PhoneHome { ok, message } => {
                 self.mark(StageKind::PhoneHome, message.clone(), None, now);
                 match (ok, message) {

@@ -11,7 +11,7 @@ use mrp_core::service::machines::Settings;
 
 mod lab;
 
-use lab::{LOCAL, Lab, forbidden, upload};
+use lab::{CABLED_STRANGER, LOCAL, Lab, forbidden, upload};
 
 const STRANGER: Ipv4Addr = Ipv4Addr::new(10, 9, 9, 9);
 
@@ -82,6 +82,14 @@ async fn an_answer_file_goes_to_its_machine_alone() {
     lab.mrp.machines().set(&lab.alice, one.id, off).await.unwrap();
     lab.mrp.machines().set(&lab.alice, one.id, on).await.unwrap();
     forbidden("by a token of before", boot.answer_file(one.id, Some(&token), own, LOCAL).await);
+}
+
+#[tokio::test]
+async fn a_card_that_the_kernel_sees_is_no_other_card() {
+    let (lab, one, _) = two().await;
+    let path = format!("grub/01-{}", one.mac.dashed());
+    forbidden("m1's configuration for a stranger", lab.fetch_from(CABLED_STRANGER, &path).await.map(|_| ()));
+    assert_eq!(lab.texts(&one, EventKind::Refused).await.len(), 1);
 }
 
 #[tokio::test]

@@ -273,3 +273,16 @@ async fn an_answer_file_that_cannot_be_rendered_ends_the_run_with_its_line() {
     ends(&lab, &node, run.id, RunStatus::Failed, verdict).await;
     assert_eq!(lab.texts(&node, EventKind::AnswerFile).await, [verdict]);
 }
+
+#[tokio::test]
+async fn kernel_options_that_a_loader_cannot_pass_end_the_run_with_their_reason() {
+    let lab = Lab::new().await;
+    let node = lab.node("m1").await;
+    let options = Settings { kernel_options: Some("path=C:\\".into()), ..Settings::default() };
+    lab.mrp.machines().set(&lab.alice, node.id, options).await.unwrap();
+    let run = lab.started(&node).await;
+    assert!(lab.fetch(&node, &format!("grub/01-{}", node.mac.dashed())).await.is_err());
+    let verdict = "the boot configuration cannot be rendered: a backslash cannot be passed";
+    assert_eq!(lab.run(run.id).await.verdict.as_deref(), Some(verdict));
+    assert!(lab.texts(&node, EventKind::Boot).await.iter().any(|text| text == verdict));
+}

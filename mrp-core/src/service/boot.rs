@@ -20,6 +20,7 @@ use crate::event::{EventKind, Journal, NewEvent};
 use crate::image::{Image, ImageKind};
 use crate::mac::MacAddr;
 use crate::machine::{Machine, MachineId};
+use crate::render::RenderError;
 use crate::run::{BootChoice, Observation, Run, StageKind};
 use crate::service::{Provisioner, lock};
 
@@ -371,7 +372,30 @@ impl Boot<'_> {
             });
             self.0.record_event(self.0.machine_event(&client.machine, EventKind::Boot, told, data)).await?;
         }
-        Ok(self.0.0.renderer.boot_config(dialect, &plan)?)
+        match (self.0.0.renderer.boot_config(dialect, &plan), client) {
+            (Ok(text), _) => Ok(text),
+            (Err(error), None) => Err(error.into()),
+            (Err(error), Some(Client { machine, .. })) => {
+                let what = "the boot configuration";
+                self.unrenderable(machine, EventKind::Boot, what, &error, request.client).await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Writes down what could not be rendered for a machine; its run ends with it.
+    async fn unrenderable(
+        &self,
+        machine: &Machine,
+        kind: EventKind,
+        what: &str,
+        error: &RenderError,
+        client: IpAddr,
+    ) -> Result<(), Error> {
+        let message = format!("{what} cannot be rendered: {error}");
+        let data = json!({"what": what, "line": error.line, "client": client});
+        let event = self.0.machine_event(machine, kind, message.clone(), data);
+        self.0.note_machine(machine, Observation::Unrenderable { message }, Some(event)).await
     }
 
     async fn plan(&self, request: &BootRequest, client: &Client) -> Result<BootPlan, Error> {
@@ -396,7 +420,14 @@ impl Boot<'_> {
         let base = self.0.base_url(&machine, Some(request.local)).await?;
         let context = self.0.answer_context(&machine, &base).await?;
         let own = machine.kernel_options.as_deref().unwrap_or("");
-        let own = self.0.0.renderer.kernel_options(own, &context).await?;
+        let own = match self.0.0.renderer.kernel_options(own, &context).await {
+            Ok(own) => own,
+            Err(error) => {
+                let what = "the kernel options";
+                self.unrenderable(&machine, EventKind::Boot, what, &error, request.client).await?;
+                return Err(error.into());
+            }
+        };
         let answer_file = match machine.answer_file {
             Some(id) => self.0.store().answer_file(id).await?,
             None => None,
@@ -487,10 +518,8 @@ impl Boot<'_> {
         let rendered = match self.0.0.renderer.answer_file(template, &context).await {
             Ok(rendered) => rendered,
             Err(error) => {
-                let message = format!("answer file {} cannot be rendered: {error}", file.name);
-                let data = json!({"answer_file": file.name, "line": error.line, "client": client});
-                let event = self.0.machine_event(machine, EventKind::AnswerFile, message.clone(), data);
-                self.0.note_machine(machine, Observation::AnswerFileBroken { message }, Some(event)).await?;
+                let what = format!("answer file {}", file.name);
+                self.unrenderable(machine, EventKind::AnswerFile, &what, &error, client).await?;
                 return Err(error.into());
             }
         };

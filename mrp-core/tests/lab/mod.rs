@@ -13,6 +13,7 @@ use mrp_core::blob::Blob;
 use mrp_core::bmc::{Drivers, Privilege};
 use mrp_core::boot::Transport;
 use mrp_core::clock::ManualClock;
+use mrp_core::dhcp::Neighbours;
 use mrp_core::event::{Event, EventKind, Journal};
 use mrp_core::id::{Id, Timestamp};
 use mrp_core::image::{Image, ImageKind};
@@ -263,9 +264,22 @@ async fn start(folder: &TempDir, key: &ServerKey, clock: &Arc<ManualClock>) -> (
         .blobs(blobs)
         .bmc_drivers(Drivers::new().with::<FakeBmc>())
         .renderer(renderer::PlainRenderer)
+        .neighbours(StrangersCable)
         .clock(clock.clone())
         .key(key.clone());
     (builder.build().await.unwrap(), store)
+}
+
+/// An address behind which the kernel sees a network card of no machine.
+pub(crate) const CABLED_STRANGER: Ipv4Addr = Ipv4Addr::new(10, 9, 9, 8);
+
+#[derive(Debug)]
+struct StrangersCable;
+
+impl Neighbours for StrangersCable {
+    fn mac(&self, address: IpAddr) -> Option<MacAddr> {
+        (address == IpAddr::V4(CABLED_STRANGER)).then_some(MacAddr([0x52, 0x54, 0, 0xff, 0xff, 1]))
+    }
 }
 
 /// Hashing a password takes its time; users who never log in have none.

@@ -1,4 +1,4 @@
-//! A renderer of one variable and one error.
+//! A renderer of one variable and two errors.
 
 use async_trait::async_trait;
 use mrp_core::boot::{BootPlan, Dialect};
@@ -12,6 +12,9 @@ impl Renderer for PlainRenderer {
     fn boot_config(&self, _dialect: Dialect, plan: &BootPlan) -> Result<String, RenderError> {
         Ok(match plan {
             BootPlan::Local { reason } => format!("local: {reason}"),
+            BootPlan::Linux(linux) if linux.arguments.contains('\\') => {
+                return Err(RenderError { message: "a backslash cannot be passed".into(), line: None });
+            }
             BootPlan::Linux(linux) => {
                 let initrd = linux.initrd.as_deref().unwrap_or("none");
                 format!("linux: {} initrd {initrd} {}", linux.kernel, linux.arguments)

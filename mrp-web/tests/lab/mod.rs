@@ -134,6 +134,8 @@ impl Lab {
                 tokio::spawn(door.run(stopped))
             })
             .collect();
+        // An error says that there is one already: a build of the whole workspace gives reqwest a TLS that wants one.
+        let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
