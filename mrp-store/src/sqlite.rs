@@ -46,6 +46,8 @@ impl SqliteStore {
     /// the file open.
     pub async fn open(path: &Path) -> StoreResult<Self> {
         open::make_file(path)?;
+        // Switching to WAL and migrating wait for nobody: one process at a time does them.
+        let _lock = open::lock_folder(path).await?;
         let options = options().filename(path);
         let write =
             pool(1).connect_with(options.clone()).await.map_err(|error| open::refused(path, error))?;

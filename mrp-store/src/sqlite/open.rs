@@ -25,8 +25,8 @@ pub(super) fn make_file(path: &Path) -> StoreResult<()> {
     }
 }
 
-/// Brings the tables up to date, one process at a time.
-pub(super) async fn migrate(path: &Path, pool: &SqlitePool) -> StoreResult<()> {
+/// Waits for the folder's lock, which openers of its database hold in turn; free when dropped.
+pub(super) async fn lock_folder(path: &Path) -> StoreResult<File> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
@@ -37,7 +37,13 @@ pub(super) async fn migrate(path: &Path, pool: &SqlitePool) -> StoreResult<()> {
         Ok::<_, io::Error>(folder)
     });
     let lock = lock.await.map_err(|error| StoreError::Internal(Box::new(error)))?;
-    let _lock = lock.map_err(|error| unavailable(path, &format!("its folder cannot be locked: {error}")))?;
+    lock.map_err(|error| {
+        unavailable(path, &format!("cannot be opened: its folder cannot be locked: {error}"))
+    })
+}
+
+/// Brings the tables up to date. The folder is locked.
+pub(super) async fn migrate(path: &Path, pool: &SqlitePool) -> StoreResult<()> {
     if is_foreign(pool).await.map_err(|error| refused(path, error))? {
         return Err(broken(path, "is a database of another program"));
     }
