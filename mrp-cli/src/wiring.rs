@@ -236,15 +236,15 @@ impl Server {
         let machine_web = tokio::spawn(self.machine_web.run(wait(stopped)));
         shutdown.await;
         let _ = stop.send(true);
-        self.provisioner.shutdown().await;
-        if let Some(tftp) = self.tftp {
-            tftp.stop().await;
-        }
         for door in [web, machine_web] {
             if let Err(error) = door.await {
                 tracing::error!(%error, "a server task failed");
             }
         }
+        if let Some(tftp) = self.tftp {
+            tftp.stop().await;
+        }
+        self.provisioner.shutdown().await;
         drop(self.lock);
     }
 }

@@ -179,11 +179,12 @@ impl Builder {
             open_bmcs: Mutex::default(),
             busy: Mutex::default(),
             believed: Mutex::default(),
+            refusals: Mutex::default(),
             logins: Mutex::default(),
             dhcp_turn: tokio::sync::Mutex::default(),
             content_turn: tokio::sync::RwLock::default(),
             changed: watch::Sender::new(0),
-            tasks: Mutex::new(JoinSet::new()),
+            tasks: Mutex::default(),
         }));
         if !self.quiet {
             provisioner.images().collect_content().await?;
@@ -218,6 +219,8 @@ pub(crate) struct Inner {
     pub(crate) busy: Mutex<HashMap<MachineId, String>>,
     /// Addresses whose machine is known by the MAC in a path alone.
     pub(crate) believed: Mutex<HashMap<IpAddr, (MachineId, Timestamp)>>,
+    /// When a client was last refused something of a machine's.
+    pub(crate) refusals: Mutex<HashMap<(MachineId, IpAddr, String), Timestamp>>,
     /// Failed logins by name and address.
     pub(crate) logins: Mutex<HashMap<String, users::Failures>>,
     /// Held while the DHCP server is told the addresses.
@@ -226,8 +229,20 @@ pub(crate) struct Inner {
     pub(crate) content_turn: tokio::sync::RwLock<()>,
     /// Changes with each write of events; followers read the store when it does.
     pub(crate) changed: watch::Sender<u64>,
-    tasks: Mutex<JoinSet<()>>,
+    tasks: Mutex<Tasks>,
 }
+
+/// The tasks of a service.
+#[derive(Debug, Default)]
+struct Tasks {
+    loops: JoinSet<()>,
+    sequences: JoinSet<()>,
+    /// The service ends: nothing is started any more.
+    closed: bool,
+}
+
+/// How long the end of the service waits for sequences of BMC commands.
+const SEQUENCES_PATIENCE: Duration = Duration::from_secs(25);
 
 impl Provisioner {
     /// Starts to build one.
@@ -250,10 +265,20 @@ impl Provisioner {
         self.0.clock.now()
     }
 
-    /// Ends background work and closes BMC sessions. Runs in flight stay in the store and are picked up by the next start.
+    /// Lets sequences of BMC commands come to their end, in bounded time, ends background work and closes BMC sessions.
+    /// Runs in flight stay in the store and are picked up by the next start.
     pub async fn shutdown(&self) {
-        let mut tasks = std::mem::take(&mut *lock(&self.0.tasks));
-        tasks.shutdown().await;
+        let (mut loops, mut sequences) = {
+            let mut tasks = lock(&self.0.tasks);
+            tasks.closed = true;
+            (std::mem::take(&mut tasks.loops), std::mem::take(&mut tasks.sequences))
+        };
+        loops.shutdown().await;
+        let all = async { while sequences.join_next().await.is_some() {} };
+        if tokio::time::timeout(SEQUENCES_PATIENCE, all).await.is_err() {
+            tracing::warn!("commands for BMCs were cut off by the end of the server");
+        }
+        sequences.shutdown().await;
         let open: Vec<_> = lock(&self.0.open_bmcs).drain().collect();
         for (_, (_, bmc)) in open {
             bmc.close().await;
@@ -269,17 +294,24 @@ impl Provisioner {
         self.0.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Starts a task that belongs to the service and ends with it.
+    /// Starts a task with an end of its own, which the service waits for before it ends. None is started after that.
     pub(crate) fn start_task(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = lock(&self.0.tasks);
-        while let Some(ended) = tasks.try_join_next() {
+        while let Some(ended) = tasks.sequences.try_join_next() {
             if let Err(error) = ended
                 && error.is_panic()
             {
                 tracing::error!(%error, "a background task panicked");
             }
         }
-        tasks.spawn(task);
+        if !tasks.closed {
+            tasks.sequences.spawn(task);
+        }
+    }
+
+    /// Starts a task without an end, which is cut off when the service ends.
+    pub(crate) fn start_loop(&self, task: impl Future<Output = ()> + Send + 'static) {
+        lock(&self.0.tasks).loops.spawn(task);
     }
 
     /// Starts a sequence that goes on when its caller goes away, and waits for its result.
@@ -287,11 +319,16 @@ impl Provisioner {
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        let (done, result) = tokio::sync::oneshot::channel();
+        let (done, result) = tokio::sync::oneshot::channel::<Result<T, Error>>();
         self.start_task(async move {
             let _ = done.send(work.await);
         });
-        result.await.unwrap_or_else(|_| Err(Error::Conflict("the server is shutting down".into())))
+        result.await.unwrap_or_else(|_| {
+            if lock(&self.0.tasks).closed {
+                return Err(Error::Conflict("the server is shutting down".into()));
+            }
+            Err(Error::Internal("a sequence panicked".into()))
+        })
     }
 
     pub(crate) fn draft(&self, actor: &Actor) -> Draft {

@@ -64,7 +64,7 @@ pub trait UserStore {
     async fn user_by_name(&self, name: &str) -> StoreResult<Option<User>>;
     /// Stores a new user. `Conflict` on the name.
     async fn insert_user(&self, user: &User, journal: &Journal) -> StoreResult<User>;
-    /// Changes a user.
+    /// Changes a user; a changed password hash ends the user's sessions in the same transaction.
     async fn update_user(&self, user: &User, journal: &Journal) -> StoreResult<User>;
     /// Removes a user with tokens; images, answer files and runs stay without owner. `InUse` by assignments.
     async fn delete_user(&self, user: &User, journal: &Journal) -> StoreResult<()>;
@@ -224,7 +224,7 @@ pub trait ImageStore {
     async fn image(&self, id: ImageId) -> StoreResult<Option<Image>>;
     /// By its name `<owner>/<file>.<8 hex>`.
     async fn image_by_name(&self, name: &str) -> StoreResult<Option<Image>>;
-    /// The newest public boot loader of that file name.
+    /// The newest public boot loader of that file name that an admin owns: what a user uploads is not every machine's.
     async fn boot_loader_by_file_name(&self, file_name: &str) -> StoreResult<Option<Image>>;
     /// How many images have this content.
     async fn images_with_digest(&self, digest: &Digest) -> StoreResult<u64>;

@@ -25,12 +25,8 @@ impl BootSource {
     }
 
     fn report(&self, transfer: &Transfer, report: TransferReport) {
-        let (service, transfer) = (self.service.clone(), transfer.clone());
-        self.runtime.spawn(async move {
-            if let Err(error) = service.boot().transferred(&transfer, report).await {
-                tracing::warn!(%error, "a transfer could not be written down");
-            }
-        });
+        let _runtime = self.runtime.enter();
+        self.service.boot().report(transfer, report);
     }
 }
 

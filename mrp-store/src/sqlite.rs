@@ -39,6 +39,8 @@ const BUSY: Duration = Duration::from_secs(5);
 pub struct SqliteStore {
     read: SqlitePool,
     write: SqlitePool,
+    /// Keeps a database in memory alive; no query goes through it.
+    kept: Option<SqlitePool>,
 }
 
 impl SqliteStore {
@@ -48,27 +50,32 @@ impl SqliteStore {
         open::make_file(path)?;
         // Switching to WAL and migrating wait for nobody: one process at a time does them.
         let _lock = open::lock_folder(path).await?;
-        let options = options().filename(path);
+        let options = configured(SqliteConnectOptions::new()).filename(path);
         let write =
             pool(1).connect_with(options.clone()).await.map_err(|error| open::refused(path, error))?;
         open::migrate(path, &write).await?;
         let read = pool(READERS).connect_with(options.read_only(true)).await;
-        Ok(Self { read: read.map_err(|error| open::refused(path, error))?, write })
+        Ok(Self { read: read.map_err(|error| open::refused(path, error))?, write, kept: None })
     }
 
     /// A database in memory: gone with the store. It has one connection, which readers and writers share.
     pub async fn in_memory() -> StoreResult<Self> {
-        let options = options().filename(":memory:");
-        let only =
-            pool(1).idle_timeout(None).max_lifetime(None).connect_with(options).await.map_err(failed)?;
+        let memory = "sqlite::memory:".parse::<SqliteConnectOptions>().map_err(failed)?;
+        let memory = configured(memory);
+        let connect = || pool(1).idle_timeout(None).max_lifetime(None).connect_with(memory.clone());
+        // The database lives as long as a connection does, and one whose query is cut off is closed by its pool.
+        let (kept, only) = (connect().await.map_err(failed)?, connect().await.map_err(failed)?);
         open::migrate_in_memory(&only).await?;
-        Ok(Self { read: only.clone(), write: only })
+        Ok(Self { read: only.clone(), write: only, kept: Some(kept) })
     }
 
     /// Writes what is in the log into the database and closes it.
     pub async fn close(&self) {
         self.read.close().await;
         self.write.close().await;
+        if let Some(kept) = &self.kept {
+            kept.close().await;
+        }
     }
 
     async fn begin(&self) -> StoreResult<Transaction<'static, Sqlite>> {
@@ -76,8 +83,8 @@ impl SqliteStore {
     }
 }
 
-fn options() -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
+fn configured(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)

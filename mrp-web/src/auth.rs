@@ -70,7 +70,7 @@ fn credential(headers: &HeaderMap) -> Option<Credential> {
 }
 
 /// The page that sends a cookie is this server's. The scheme is not compared: a proxy in front may speak TLS for us.
-fn is_same_origin(call: &Call) -> bool {
+pub(crate) fn is_same_origin(call: &Call) -> bool {
     let origin = call.header("origin").and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
     match (origin, call.peer.authority.as_deref()) {
         (Some(origin), Some(own)) => origin.eq_ignore_ascii_case(own),

@@ -135,6 +135,18 @@ impl Assignments<'_> {
         if !actor.owns(Some(found.assignment.user)) {
             return Err(forbidden());
         }
+        let (service, actor) = (self.0.clone(), actor.clone());
+        let give_back = async move { Assignments(&service).end(&actor, machine, id, &found).await };
+        self.0.run_to_end(give_back).await
+    }
+
+    async fn end(
+        &self,
+        actor: &Actor,
+        machine: MachineId,
+        id: AssignmentId,
+        found: &AssignmentView,
+    ) -> Result<(), Error> {
         for _ in 0..8 {
             let last = self.0.store().assignments(machine).await?.iter().all(|other| other.id == id);
             if let Some(run) = self.0.store().active_run(machine).await?

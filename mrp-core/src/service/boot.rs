@@ -27,6 +27,11 @@ use crate::service::{Provisioner, lock};
 /// How long a client that is known by the MAC in its path alone is believed.
 const BELIEF: Duration = Duration::from_secs(10 * 60);
 
+/// How many clients are remembered at once as believed, or as refused.
+const MOST_CLIENTS: usize = 10_000;
+/// How often one refusal of one client is told.
+const REFUSALS: Duration = Duration::from_secs(60);
+
 /// A request for a boot file.
 #[derive(Debug, Clone)]
 pub struct BootRequest {
@@ -179,6 +184,16 @@ impl Boot<'_> {
         Ok(BootFile { content, transfer: Transfer { machine, name, kind, transport, client } })
     }
 
+    /// The same as [`Boot::transferred`] in the background, for threads that must not wait; on the current runtime.
+    pub fn report(&self, transfer: &Transfer, report: TransferReport) {
+        let (service, transfer) = (self.0.clone(), transfer.clone());
+        self.0.start_task(async move {
+            if let Err(error) = service.boot().transferred(&transfer, report).await {
+                tracing::warn!(%error, "a transfer could not be written down");
+            }
+        });
+    }
+
     /// How far the transfer of a boot file came. Only what is over becomes an event.
     pub async fn transferred(&self, transfer: &Transfer, report: TransferReport) -> Result<(), Error> {
         let (Some(id), Some(kind)) = (transfer.machine, transfer.kind) else { return Ok(()) };
@@ -304,7 +319,13 @@ impl Boot<'_> {
                 if contradicted || network.is_some_and(|network| !network.trust_path_mac) {
                     return Err(self.refuse(&named, client, "its boot configuration").await);
                 }
-                lock(&self.0.0.believed).insert(client, (named.id, self.0.now()));
+                let now = self.0.now();
+                let mut believed = lock(&self.0.0.believed);
+                believed.retain(|_, (_, since)| now.since(*since) < BELIEF);
+                if believed.len() < MOST_CLIENTS {
+                    believed.insert(client, (named.id, now));
+                }
+                drop(believed);
                 Ok(Some(Client { machine: named, mac: Some(mac) }))
             }
         }
@@ -339,13 +360,30 @@ impl Boot<'_> {
 
     /// Refuses a client what belongs to a machine, and tells the machine's people.
     async fn refuse(&self, machine: &Machine, client: IpAddr, what: &str) -> Error {
+        let refusal = Error::Forbidden("this belongs to another machine".into());
+        if !self.is_news(machine.id, client, what) {
+            return refusal;
+        }
         let text = format!("{client} asked for {what} and was refused: it is not this machine");
         let data = json!({"client": client});
         let event = self.0.machine_event(machine, EventKind::Refused, text, data);
         match self.0.record_event(event).await {
-            Ok(()) => Error::Forbidden("this belongs to another machine".into()),
+            Ok(()) => refusal,
             Err(error) => error,
         }
+    }
+
+    /// False for a refusal that was told within the last minute: who asks for ever does not fill the events.
+    fn is_news(&self, machine: MachineId, client: IpAddr, what: &str) -> bool {
+        let now = self.0.now();
+        let mut told = lock(&self.0.0.refusals);
+        told.retain(|_, since| now.since(*since) < REFUSALS);
+        let key = (machine, client, what.to_owned());
+        if told.contains_key(&key) || told.len() >= MOST_CLIENTS {
+            return false;
+        }
+        told.insert(key, now);
+        true
     }
 
     async fn configuration(

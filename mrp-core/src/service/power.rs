@@ -61,6 +61,11 @@ impl PowerRequest {
         Self::ALL.iter().find(|(_, request)| *request == self).map_or("", |(name, _)| name)
     }
 
+    /// The state that the command leads to.
+    fn wanted(self) -> Power {
+        if matches!(self, PowerRequest::Off | PowerRequest::Soft) { Power::Off } else { Power::On }
+    }
+
     fn device(self) -> Option<BootDevice> {
         match self {
             PowerRequest::PxeReboot => Some(BootDevice::Pxe),
@@ -214,16 +219,33 @@ impl PowerControl<'_> {
         let (service, actor) = (self.service.clone(), self.actor.clone());
         let sequence = async move {
             let _guard = guard;
-            let outcome = service.change_power(&machine, &actor, &*bmc, &node, request).await;
-            service.note_power(machine.id, &actor.name, request.name(), &outcome).await?;
-            let power = outcome?;
+            if let Err(error) = service.change_power(&machine, &actor, &*bmc, &node, request).await {
+                let outcome = Err(error);
+                service.note_power(machine.id, &actor.name, request.name(), &outcome).await?;
+                return outcome;
+            }
             if request == PowerRequest::Off
                 && let Some(run) = service.store().active_run(machine.id).await?
             {
                 let seen = Observation::SwitchedOff { by: actor.name.clone() };
                 service.observe(run.id, seen, &actor, None).await?;
             }
-            Ok(power)
+            // The command was taken; a BMC that is too busy to tell the state is no failure of it.
+            match bmc.power(&node).await {
+                Ok(power) => {
+                    service.note_power(machine.id, &actor.name, request.name(), &Ok(power)).await?;
+                    Ok(power)
+                }
+                Err(error) => {
+                    let text = format!("power {}: taken, but the state is not told: {error}", request.name());
+                    let data = json!({"power": request.name(), "warning": error.to_string()});
+                    let draft =
+                        service.draft(&actor).event(Some(machine.id), None, EventKind::Power, text, data);
+                    service.store().record(&draft.done()).await?;
+                    service.announce();
+                    Ok(request.wanted())
+                }
+            }
         };
         self.service.run_to_end(sequence).await
     }
@@ -252,7 +274,7 @@ impl Provisioner {
         bmc: &dyn Bmc,
         node: &Node,
         request: PowerRequest,
-    ) -> Result<Power, Error> {
+    ) -> Result<(), Error> {
         if let Some(device) = request.device() {
             self.set_boot(machine, &actor.name, bmc, node, device).await?;
         }
@@ -263,8 +285,7 @@ impl Provisioner {
             PowerRequest::Soft => PowerAction::Soft,
             _ => PowerAction::Reset,
         };
-        bmc.set_power(node, action).await?;
-        Ok(bmc.power(node).await?)
+        Ok(bmc.set_power(node, action).await?)
     }
 }
 

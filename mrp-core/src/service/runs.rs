@@ -197,7 +197,12 @@ impl Provisioner {
         let _guard = self.claim_bmc(machine, "mrp", &format!("run {run}"))?;
         let what = "on, booting the network";
         let command = async {
+            self.require_active(run).await?;
             self.set_boot(machine, "mrp", &*bmc, &node, BootDevice::Pxe).await?;
+            if let Err(ended) = self.require_active(run).await {
+                bmc.set_boot(&node, None).await?;
+                return Err(ended);
+            }
             Ok(bmc.set_power(&node, PowerAction::Reset).await?)
         };
         if let Err(error) = command.await {
@@ -215,6 +220,14 @@ impl Provisioner {
             Ok(power) => format!("power {power}"),
             Err(error) => format!("the BMC took the power command, but does not tell the state: {error}"),
         })
+    }
+
+    /// Refuses to go on with a run that was cancelled meanwhile.
+    async fn require_active(&self, run: RunId) -> Result<(), Error> {
+        match self.store().run(run).await? {
+            Some(found) if found.is_active() => Ok(()),
+            _ => Err(Error::Conflict(format!("run {run} has ended meanwhile"))),
+        }
     }
 
     /// Gives an observation to a run and writes what comes of it, with an event if one is given.
@@ -302,7 +315,7 @@ impl Provisioner {
         }
         self.sync_dhcp();
         let service = self.clone();
-        self.start_task(async move {
+        self.start_loop(async move {
             loop {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 if let Err(error) = service.runs().check_deadlines().await {

@@ -126,7 +126,10 @@ impl Users<'_> {
             return Err(refused());
         }
         if found.last_used.is_none_or(|used| now.since(used) > Duration::from_secs(60)) {
-            self.0.store().touch_token(found.id, now).await?;
+            // A full disk is no reason to refuse a read.
+            if let Err(error) = self.0.store().touch_token(found.id, now).await {
+                tracing::warn!(%error, "the use of a token could not be noted");
+            }
         }
         Ok(Actor::from(&user))
     }
@@ -186,6 +189,15 @@ impl Users<'_> {
             user.email = email;
         }
         if let Some(admin) = change.admin {
+            let is_last = async || -> Result<bool, Error> {
+                Ok(!self.0.store().users().await?.iter().any(|other| other.admin && other.id != id))
+            };
+            if user.admin && !admin && is_last().await? {
+                return Err(Error::Conflict(format!(
+                    "{} is the only admin; make another one first",
+                    user.name
+                )));
+            }
             changes.insert("admin".into(), json!([user.admin, admin]));
             user.admin = admin;
         }
@@ -193,18 +205,13 @@ impl Users<'_> {
             changes.insert("ssh_keys".into(), json!("changed"));
             user.ssh_keys = keys;
         }
-        let new_password = change.password.is_some();
         if let Some(password) = change.password {
             check_password(&password)?;
             changes.insert("password".into(), json!("changed"));
             user.password_hash = hash_password(password).await?;
         }
         let journal = self.0.draft(actor).audit("update", "user", &user.name, Value::Object(changes)).done();
-        let user = self.0.store().update_user(&user, &journal).await?;
-        if new_password {
-            self.0.store().delete_sessions(id, self.0.now()).await?;
-        }
-        Ok(user)
+        Ok(self.0.store().update_user(&user, &journal).await?)
     }
 
     /// Removes a user who holds no machine; admins only.

@@ -11,6 +11,9 @@ const BLKSIZE: std::ops::RangeInclusive<u64> = 8..=65464;
 /// Above it, an old block could not be told from a new one by its number.
 const MAX_WINDOWSIZE: u16 = i16::MAX as u16;
 
+/// Seconds between repetitions that are granted (RFC 2349): a longer wait would keep a place for a client that is gone.
+const TIMEOUT: std::ops::RangeInclusive<u64> = 1..=15;
+
 /// The most that the server grants.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
@@ -65,7 +68,7 @@ impl Terms {
                 self.windowsize = clamp(value, limits.windowsize.min(MAX_WINDOWSIZE)).max(1);
                 self.windowsize.into()
             }
-            "timeout" if (1..=255).contains(&value) => {
+            "timeout" if TIMEOUT.contains(&value) => {
                 self.timeout = Some(Duration::from_secs(value));
                 value
             }
@@ -107,7 +110,7 @@ mod tests {
             (&[("windowsize", "0")], None),
             (&[("timeout", "3")], Some("timeout 3 ")),
             (&[("timeout", "0")], None),
-            (&[("timeout", "256")], None),
+            (&[("timeout", "16")], None),
             (&[("multicast", ""), ("rollover", "0")], None),
             (&[("blksize", "1000"), ("blksize", "500")], Some("blksize 1000 ")),
         ];

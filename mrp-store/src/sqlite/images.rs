@@ -49,7 +49,7 @@ impl ImageStore for SqliteStore {
 
     async fn boot_loader_by_file_name(&self, file_name: &str) -> StoreResult<Option<Image>> {
         let query = sqlx::query(
-            "SELECT * FROM images WHERE file_name = $1 AND kind = 'bootloader' AND public ORDER BY uploaded DESC, id DESC LIMIT 1",
+            "SELECT * FROM images WHERE file_name = $1 AND kind = 'bootloader' AND public AND owner_id IN (SELECT id FROM users WHERE admin) ORDER BY uploaded DESC, id DESC LIMIT 1",
         );
         one(query.bind(file_name).fetch_optional(&self.read).await, image)
     }

@@ -64,6 +64,11 @@ impl UserStore for SqliteStore {
 
     async fn update_user(&self, user: &User, journal: &Journal) -> StoreResult<User> {
         let mut tx = self.begin().await?;
+        let sessions = sqlx::query(
+            "DELETE FROM tokens WHERE user_id = $1 AND kind = 'session' AND EXISTS (SELECT id FROM users WHERE id = $1 AND password_hash <> $2)",
+        );
+        let sessions = sessions.bind(user.id.get()).bind(&user.password_hash);
+        sessions.execute(&mut *tx).await.map_err(failed)?;
         let query = sqlx::query(
             "UPDATE users SET revision = revision + 1, name = $3, email = $4, admin = $5, password_hash = $6, ssh_keys = $7 WHERE id = $1 AND revision = $2",
         );

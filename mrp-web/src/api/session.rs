@@ -7,7 +7,7 @@ use warp::http::HeaderValue;
 use warp::http::header::{CACHE_CONTROL, SET_COOKIE};
 
 use crate::api::user;
-use crate::auth::COOKIE_NAME;
+use crate::auth::{COOKIE_NAME, is_same_origin};
 use crate::call::Call;
 use crate::error::{Answer, ApiError};
 use crate::reply::{self, Response};
@@ -22,6 +22,10 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn log_in(call: Call) -> Answer {
+    // A page of another site may not log its reader in as somebody else.
+    if call.header("origin").is_some() && !is_same_origin(&call) {
+        return Err(ApiError::ForeignOrigin);
+    }
     let login: api::Login = call.exact().await?;
     let (password, from) = (Secret::new(login.password), call.peer.address.ip());
     let issued = call.service().users().login(&login.user, &password, Some(from)).await?;

@@ -42,20 +42,24 @@ pub(super) async fn life(store: &dyn Store) -> Outcome {
 
 pub(super) async fn boot_loaders(store: &dyn Store) -> Outcome {
     let arm = store.insert_arch(&arch("arm64"), &quiet()).await?;
+    let admin = store.insert_user(&User { admin: true, ..user("root") }, &quiet()).await?;
+    let alice = store.insert_user(&user("alice"), &quiet()).await?;
     let mut stored = Vec::new();
-    for (name, kind, public, age) in [
-        ("a/1", ImageKind::BootLoader, true, 2),
-        ("a/2", ImageKind::BootLoader, true, 1),
-        ("a/3", ImageKind::BootLoader, false, 0),
-        ("a/4", ImageKind::Kernel, true, 0),
-        ("a/5", ImageKind::BootLoader, true, 3),
+    for (name, kind, public, age, owner) in [
+        ("a/1", ImageKind::BootLoader, true, 2, Some(&admin)),
+        ("a/2", ImageKind::BootLoader, true, 1, Some(&admin)),
+        ("a/3", ImageKind::BootLoader, false, 0, Some(&admin)),
+        ("a/4", ImageKind::Kernel, true, 0, Some(&admin)),
+        ("a/5", ImageKind::BootLoader, true, 3, Some(&admin)),
+        ("a/6", ImageKind::BootLoader, true, 0, Some(&alice)),
+        ("a/7", ImageKind::BootLoader, true, 0, None),
     ] {
         let uploaded = Timestamp(AT.0 - age);
-        let new = Image { public, uploaded, file_name: "grub.efi".into(), ..image(name, &arm, None, kind) };
+        let new = Image { public, uploaded, file_name: "grub.efi".into(), ..image(name, &arm, owner, kind) };
         stored.push(store.insert_image(&new, &quiet()).await?);
     }
     let found = store.boot_loader_by_file_name("grub.efi").await?;
-    same("the newest public boot loader", &found, &Some(stored[1].clone()))?;
+    same("the newest public boot loader of an admin", &found, &Some(stored[1].clone()))?;
     same("of another name", &store.boot_loader_by_file_name("GRUB.EFI").await?, &None)
 }
 

@@ -94,6 +94,13 @@ pub(super) async fn tokens(store: &dyn Store) -> Outcome {
     store.insert_token(&session(&bob, "s2", 100), &quiet()).await?;
     let other = store.insert_token(&session(&bob, "s3", 900), &quiet()).await?;
     ids("tokens", &store.tokens(alice.id).await?, |token| token.id, &[api.id, mine.id])?;
+    let renamed = User { email: "new@example.org".into(), ..alice.clone() };
+    let renamed = store.update_user(&renamed, &quiet()).await?;
+    ids("tokens after another change", &store.tokens(alice.id).await?, |token| token.id, &[api.id, mine.id])?;
+    let renewed = User { password_hash: "another hash".into(), ..renamed };
+    store.update_user(&renewed, &quiet()).await?;
+    ids("tokens after a new password", &store.tokens(alice.id).await?, |token| token.id, &[api.id])?;
+    store.insert_token(&session(&alice, "s4", 900), &quiet()).await?;
     store.delete_sessions(alice.id, Timestamp(500)).await?;
     ids("tokens after delete_sessions", &store.tokens(alice.id).await?, |token| token.id, &[api.id])?;
     ids("another's unexpired session", &store.tokens(bob.id).await?, |token| token.id, &[other.id])?;

@@ -292,7 +292,7 @@ fn a_silent_client_is_given_up() {
 #[test]
 fn the_timeout_that_the_client_chose_is_kept() {
     let start = Instant::now();
-    for (chosen, tries) in [(1, 8), (6, 5), (255, 3)] {
+    for (chosen, tries) in [(1, 8), (6, 5), (15, 3)] {
         let options = [("timeout".to_owned(), chosen.to_string())];
         let terms = Terms::negotiate(&options, Limits { blksize: 512, windowsize: 1 }, 10_000);
         let mut transfer = Transfer::new(&terms, true, start);
