@@ -43,6 +43,8 @@ pub enum ClientError {
     Refused {
         /// HTTP status.
         status: u16,
+        /// The server's class of the refusal.
+        error_type: String,
         /// The server's words.
         message: String,
     },
@@ -67,6 +69,14 @@ impl ClientError {
     pub fn status(&self) -> Option<u16> {
         match self {
             ClientError::Refused { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// The server's class of the refusal, if it refused.
+    pub fn error_type(&self) -> Option<&str> {
+        match self {
+            ClientError::Refused { error_type, .. } => Some(error_type),
             _ => None,
         }
     }
@@ -95,16 +105,13 @@ pub struct Client {
     http: reqwest::Client,
     url: String,
     token: Option<Secret>,
+    is_job: bool,
 }
 
 impl Client {
     /// A client without a login.
     pub fn new(url: &str, trust: &Trust) -> Result<Self, ClientError> {
-        let url = url.trim_end_matches('/').to_owned();
-        if !(url.starts_with("http://") || url.starts_with("https://")) {
-            let message = format!("{url:?} is no URL of a server; write it as http://mrp.example.org:8080");
-            return Err(ClientError::Invalid(message));
-        }
+        let url = server_url(url)?;
         install_provider();
         // Labs are reached directly: a proxy of the environment is for the world outside.
         let http = reqwest::Client::builder()
@@ -113,7 +120,7 @@ impl Client {
             .connect_timeout(Duration::from_secs(10))
             .user_agent(concat!("mrp/", env!("CARGO_PKG_VERSION")));
         let http = trust.apply(http)?.build().map_err(|error| ClientError::Invalid(cause(&error)))?;
-        Ok(Self { http, url, token: None })
+        Ok(Self { http, url, token: None, is_job: false })
     }
 
     /// Logs in and keeps the token to itself.
@@ -123,27 +130,44 @@ impl Client {
         Ok(client)
     }
 
-    /// The server and token of `MRP_URL` and `MRP_TOKEN`, or of `mrp login`.
-    pub fn from_environment() -> Result<Self, ClientError> {
+    /// The server that is named, or that of `MRP_URL`, or of the last `mrp login`; and the token that is meant for it:
+    /// `MRP_TOKEN` goes to the server of `MRP_URL` and to no other.
+    pub fn choose(named: Option<&str>) -> Result<Self, ClientError> {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let stored = Credentials::load()?.pick(variable("MRP_URL").as_deref());
-        let url = variable("MRP_URL").or_else(|| stored.as_ref().map(|login| login.url.clone()));
-        let url = url.ok_or_else(|| {
-            ClientError::NoLogin("which server? log in first: mrp login http://mrp.example.org:8080".into())
-        })?;
+        let (of_variable, token) = (variable("MRP_URL"), variable("MRP_TOKEN").map(Secret::new));
+        let url = match named.or(of_variable.as_deref()) {
+            Some(url) => server_url(url)?,
+            None => last_login(token.is_some())?,
+        };
+        let is_meant = match &of_variable {
+            Some(meant) => server_url(meant)? == url,
+            None => true,
+        };
+        let token = token.filter(|_| is_meant);
+        // A job that brings both has no use for logins, and perhaps no right to read them.
+        let logins = match (&token, Credentials::load()) {
+            (Some(_), Err(_)) => Credentials::default(),
+            (_, logins) => logins?,
+        };
+        let stored = logins.pick(Some(&url));
         let trust = match variable("MRP_CA") {
             Some(file) => Trust::from_ca_file(file.as_ref())?,
             None => stored.as_ref().map(|login| login.trust.clone()).unwrap_or_default(),
         };
         let mut client = Self::new(&url, &trust)?;
-        let token = variable("MRP_TOKEN").map(Secret::new);
+        client.is_job = token.is_some();
         client.token = token.or_else(|| stored.map(|login| Secret::new(login.token)));
         if client.token.is_none() {
-            return Err(ClientError::NoLogin(format!(
-                "not logged in at {url}: mrp login {url}, or set MRP_TOKEN"
-            )));
+            let message =
+                format!("not logged in at {url}; log in: mrp login {url}, or set MRP_URL and MRP_TOKEN");
+            return Err(ClientError::NoLogin(message));
         }
         Ok(client)
+    }
+
+    /// True if the token is that of `MRP_TOKEN`, not of a login.
+    pub fn is_job(&self) -> bool {
+        self.is_job
     }
 
     /// Logs in; the client sends the token from here on.
@@ -264,17 +288,30 @@ impl Client {
         let text = response.bytes().await.map_err(|error| self.failed(&error))?;
         let body: Option<api::ErrorBody> = serde_json::from_slice(&text).ok();
         match body.filter(|body| !body.errors.is_empty()) {
-            _ if status == StatusCode::UNAUTHORIZED && self.token.is_some() => Err(ClientError::NoLogin(
-                format!("the login at {0} has ended or the token is not valid: mrp login {0}", self.url),
-            )),
-            Some(body) => {
-                Err(ClientError::Refused { status: status.as_u16(), message: body.errors.join("; ") })
-            }
-            None if status == StatusCode::FORBIDDEN => {
-                Err(ClientError::Refused { status: 403, message: "forbidden".into() })
-            }
+            _ if status == StatusCode::UNAUTHORIZED && self.token.is_some() => Err(self.ended()),
+            Some(body) => Err(ClientError::Refused {
+                status: status.as_u16(),
+                error_type: body.error_type,
+                message: body.errors.join("; "),
+            }),
+            None if status == StatusCode::FORBIDDEN => Err(ClientError::Refused {
+                status: 403,
+                error_type: "Forbidden".into(),
+                message: "you may not do this; admins may".into(),
+            }),
             None => Err(self.foreign(format!("HTTP {status}"))),
         }
+    }
+
+    fn ended(&self) -> ClientError {
+        let url = &self.url;
+        ClientError::NoLogin(if self.is_job {
+            format!(
+                "{url} does not accept the token in MRP_TOKEN: it has expired, was removed, or is of another server; make a new one: mrp login {url}, then mrp token add"
+            )
+        } else {
+            format!("the login at {url} has ended; log in again: mrp login {url}")
+        })
     }
 
     fn failed(&self, error: &reqwest::Error) -> ClientError {
@@ -292,6 +329,44 @@ impl Client {
     }
 }
 
+/// The URL of a server in its one form: lower case, no slash at the end, no port that goes without saying.
+pub fn server_url(given: &str) -> Result<String, ClientError> {
+    let wrong = |why: &str| {
+        Err(ClientError::Invalid(format!(
+            "{given:?} is no URL of a server{why}; write it as http://mrp.example.org:8080"
+        )))
+    };
+    let Ok(url) = reqwest::Url::parse(given.trim()) else { return wrong("") };
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return wrong("");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(ClientError::Invalid(
+            "a URL with a user or password in it is seen by others; name the user with mrp login --user"
+                .into(),
+        ));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return wrong(": it has ? or # in it");
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// The server of the last login; not for a token of which nobody said where it belongs.
+fn last_login(is_token_given: bool) -> Result<String, ClientError> {
+    let last = Credentials::load().map(|logins| logins.pick(None).map(|login| login.url));
+    if is_token_given {
+        let last =
+            last.ok().flatten().map(|url| format!(" (the last login was at {url})")).unwrap_or_default();
+        return Err(ClientError::Invalid(format!(
+            "MRP_TOKEN is set, but not the server that it is for: set MRP_URL or give --url{last}"
+        )));
+    }
+    last?.ok_or_else(|| {
+        ClientError::NoLogin("which server? log in first: mrp login http://mrp.example.org:8080".into())
+    })
+}
+
 /// The innermost cause: the one that a person can do something about.
 fn cause(error: &reqwest::Error) -> String {
     let mut innermost: &dyn std::error::Error = error;
@@ -300,4 +375,24 @@ fn cause(error: &reqwest::Error) -> String {
         (innermost, next) = (source, source.source());
     }
     innermost.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_has_one_url() {
+        let url = |given: &str| server_url(given).map_err(|error| error.to_string());
+        assert_eq!(url("http://MRP.example.org:80/").unwrap(), "http://mrp.example.org");
+        assert_eq!(url("https://lab.example.org:8443/mrp/").unwrap(), "https://lab.example.org:8443/mrp");
+        assert_eq!(url(" http://[::1]:8080").unwrap(), "http://[::1]:8080");
+        for wrong in
+            ["", "mrp.example.org", "mrp:8080", "ftp://mrp", "http://", "http://mrp/?a=b", "http://mrp/#x"]
+        {
+            assert!(url(wrong).unwrap_err().contains("http://mrp.example.org:8080"), "{wrong}");
+        }
+        let refused = url("http://alice:geheim@mrp").unwrap_err();
+        assert!(!refused.contains("geheim") && refused.contains("--user"), "{refused}");
+    }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::{self, Fingerprint};
-use crate::client::ClientError;
+use crate::client::{ClientError, server_url};
 
 /// Whose certificate is trusted, beside those of the system's authorities.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,11 +89,15 @@ impl Credentials {
         std::env::var_os("XDG_CONFIG_HOME").map_or_else(home, PathBuf::from).join("mrp/logins.json")
     }
 
-    /// Reads them; none if there is no file yet.
+    /// Reads them; none if there is no file yet. A file that cannot be read is left as it is.
     pub fn load() -> Result<Self, ClientError> {
         let path = Self::path();
-        let wrong =
-            |reason: String| ClientError::Invalid(format!("{}: {reason}; log in again", path.display()));
+        let wrong = |reason: String| {
+            let path = path.display();
+            ClientError::Invalid(format!(
+                "the logins in {path} cannot be read: {reason}; mend the file, or move it away and log in again"
+            ))
+        };
         match fs::read_to_string(&path) {
             Ok(text) => serde_json::from_str(&text).map_err(|error| wrong(error.to_string())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::default()),
@@ -101,10 +105,25 @@ impl Credentials {
         }
     }
 
+    /// Reads them, changes them and writes them back; two programs that do so take turns.
+    pub fn change(change: impl FnOnce(&mut Self)) -> Result<(), ClientError> {
+        let path = Self::path();
+        let wrong = |error: std::io::Error| {
+            ClientError::Invalid(format!("logins are not saved: {}: {error}", path.display()))
+        };
+        let _turn = lock(&path).map_err(wrong)?;
+        let mut credentials = Self::load()?;
+        change(&mut credentials);
+        credentials.write(&path).map_err(wrong)
+    }
+
     /// The login at a server, or the last one.
     pub fn pick(&self, url: Option<&str>) -> Option<Login> {
-        let url = url.map(|url| url.trim_end_matches('/')).or(self.default.as_deref())?;
-        self.logins.get(url).map(|login| Login { url: url.to_owned(), ..login.clone() })
+        let url = match url {
+            Some(url) => server_url(url).ok()?,
+            None => self.default.clone()?,
+        };
+        self.logins.get(&url).map(|login| Login { url: url.clone(), ..login.clone() })
     }
 
     /// Adds a login and makes it the default.
@@ -121,22 +140,29 @@ impl Credentials {
         }
     }
 
-    /// Writes them, whole or not at all.
-    pub fn save(&self) -> Result<(), ClientError> {
-        let path = Self::path();
-        self.write(&path).map_err(|error| ClientError::Invalid(format!("{}: {error}", path.display())))
-    }
-
+    /// Whole or not at all.
     fn write(&self, path: &Path) -> std::io::Result<()> {
-        if let Some(folder) = path.parent() {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        }
         let part = path.with_extension(format!("{}.part", std::process::id()));
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
         file.write_all(&serde_json::to_vec_pretty(self)?)?;
         file.sync_all()?;
         fs::rename(&part, path)
     }
+}
+
+/// Held until it is dropped.
+fn lock(path: &Path) -> std::io::Result<fs::File> {
+    if let Some(folder) = path.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path.with_extension("lock"))?;
+    file.lock()?;
+    Ok(file)
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub mod follow;
 pub mod output;
 pub mod port;
 pub mod resolve;
+mod table;
 pub mod wiring;
 
 /// The program.
@@ -60,15 +61,22 @@ impl Mrp {
 
     /// Does what the command line says.
     pub fn run(self) -> ExitCode {
+        let arguments = match commands::Arguments::read() {
+            Ok(arguments) => arguments,
+            Err(code) => return code,
+        };
+        let output = arguments.output();
         certificate::install_provider();
         match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => {
-                let code = exit::report(runtime.block_on(commands::run(self.drivers)));
+                let code = exit::report(runtime.block_on(commands::run(arguments, self.drivers)), output);
                 // A prompt that still waits for its line does not hold the program.
                 runtime.shutdown_background();
                 code
             }
-            Err(error) => exit::report(Err(anyhow::Error::new(error).context("starting the runtime"))),
+            Err(error) => {
+                exit::report(Err(anyhow::Error::new(error).context("starting the runtime")), output)
+            }
         }
     }
 }

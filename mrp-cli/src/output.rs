@@ -1,12 +1,14 @@
-//! What commands print: a table for people, JSON for programs. Text of others is shown without control characters, so
-//! that no name or event can steer a terminal. A reader that has gone away ends the program quietly.
+//! What commands print: a table for people, JSON for programs. Text of others is shown without characters that steer a
+//! terminal, so that no name or event can. A reader that has gone away ends the program quietly.
 
 use std::fmt::Display;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
 use crate::exit::Exit;
+use crate::table;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -31,7 +33,15 @@ impl Format {
         rows.extend(
             items.iter().map(|item| columns.iter().map(|(_, cell)| clean(&cell(item), ' ')).collect()),
         );
-        line(table(&rows))
+        let mut lines = table::lay_out(&rows, terminal_width());
+        if is_styled(&io::stdout()) && !lines.is_empty() {
+            lines[0] = bold(&lines[0]);
+        }
+        line(lines.join("\n"))?;
+        if items.is_empty() && io::stderr().is_terminal() {
+            eprintln!("(there is none)");
+        }
+        Ok(())
     }
 
     /// Prints one thing, a line for each of its facts that there are.
@@ -41,7 +51,7 @@ impl Format {
         }
         let facts = facts.iter().filter(|(_, value)| !value.is_empty());
         let rows: Vec<_> = facts.map(|(name, value)| vec![format!("{name}:"), clean(value, ' ')]).collect();
-        line(table(&rows))
+        line(table::lay_out(&rows, terminal_width()).join("\n"))
     }
 
     /// Says what was done.
@@ -49,9 +59,39 @@ impl Format {
         if self == Format::Json { self.json(item) } else { line(clean(&words.to_string(), ' ')) }
     }
 
-    fn json<T: Serialize>(self, item: &T) -> anyhow::Result<()> {
-        line(serde_json::to_string_pretty(item)?)
+    /// Prints a text of several lines as it is: to a file or a program every byte, on a terminal what does not steer it.
+    pub fn text<T: Serialize>(self, item: &T, text: &str) -> anyhow::Result<()> {
+        if self == Format::Json {
+            return self.json(item);
+        }
+        let mut out = io::stdout().lock();
+        if out.is_terminal() {
+            return write_line(&mut out, clean(text, '\n'));
+        }
+        written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
     }
+
+    fn json<T: Serialize>(self, item: &T) -> anyhow::Result<()> {
+        line(json(&serde_json::to_string_pretty(item)?))
+    }
+}
+
+/// JSON on one line, for what comes one by one.
+pub fn json_line<T: Serialize>(item: &T) -> anyhow::Result<()> {
+    line(json(&serde_json::to_string(item)?))
+}
+
+/// JSON whose strings have escapes for what serde leaves raw: DEL, the C1 controls and what turns text around.
+pub(crate) fn json(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c > '~' && steers(c) {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 /// Prints a line, or lines, on standard output.
@@ -61,20 +101,52 @@ pub fn line(text: impl Display) -> anyhow::Result<()> {
 
 /// Prints a line; a reader that has gone away is [`Exit::READER_GONE`].
 pub fn write_line(out: &mut impl Write, text: impl Display) -> anyhow::Result<()> {
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+    written(writeln!(out, "{text}").and_then(|()| out.flush()))
+}
+
+fn written(outcome: io::Result<()>) -> anyhow::Result<()> {
+    match outcome {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Exit::READER_GONE.into()),
         other => Ok(other?),
     }
 }
 
-/// Text of others without control characters; `for_newline` stands for line ends.
+/// Says something on standard error, beside the result.
+pub fn note(text: impl Display) {
+    eprintln!("{}", clean(&text.to_string(), '\n'));
+}
+
+/// Text of others without what steers a terminal; `for_newline` stands for line ends.
 pub fn clean(text: &str, for_newline: char) -> String {
     let shown = |c: char| match c {
         '\n' => for_newline,
-        c if c.is_control() => '\u{fffd}',
+        '\t' if for_newline == '\n' => c,
+        c if steers(c) => '\u{fffd}',
         c => c,
     };
     text.trim_end().chars().map(shown).collect()
+}
+
+/// Control characters, and those that reverse the order of what follows or break lines (Unicode, UAX 9).
+fn steers(c: char) -> bool {
+    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || c.is_control()
+}
+
+/// Whether bold and colours are welcome: on a terminal, unless `NO_COLOR` (<https://no-color.org>) or `TERM` say no.
+pub(crate) fn is_styled(stream: &impl IsTerminal) -> bool {
+    let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    stream.is_terminal() && !forbidden && !dumb
+}
+
+pub(crate) fn bold(text: &str) -> String {
+    format!("\u{1b}[1m{text}\u{1b}[0m")
+}
+
+fn terminal_width() -> Option<usize> {
+    let size = tcgetwinsize(io::stdout()).ok()?;
+    (size.ws_col > 0).then_some(size.ws_col.into())
 }
 
 /// Yes or no, in a table.
@@ -87,34 +159,23 @@ pub fn or_none<T: Display>(value: Option<T>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell: &String| cell.chars().count()).max()
-    };
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    let lines = rows.iter().map(|row| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    });
-    lines.collect::<Vec<_>>().join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_table_has_columns_and_no_trailing_spaces() {
-        let rows = [vec!["NAME", "ARCH"], vec!["node-01", "arm64"], vec!["n", ""]];
-        let rows: Vec<Vec<String>> =
-            rows.iter().map(|row| row.iter().map(ToString::to_string).collect()).collect();
-        assert_eq!(table(&rows), "NAME     ARCH\nnode-01  arm64\nn");
+    fn text_of_others_steers_no_terminal() {
+        assert_eq!(clean("a\u{1b}[31mred\nb\n", ' '), "a\u{fffd}[31mred b");
+        assert_eq!(clean("a\u{9b}31m\u{202e}b\tc", ' '), "a\u{fffd}31m\u{fffd}b\u{fffd}c");
+        assert_eq!(clean("a\n\tb\r\n", '\n'), "a\n\tb");
+        assert_eq!(clean("näyttö 機械", ' '), "näyttö 機械");
     }
 
     #[test]
-    fn text_of_others_steers_no_terminal() {
-        assert_eq!(clean("a\u{1b}[31mred\nb\n", ' '), "a\u{fffd}[31mred b");
+    fn json_says_the_same_without_raw_control_characters() {
+        let text = "a\u{7f}\u{9b}\u{202e}\u{1b}é";
+        let shown = json(&serde_json::to_string(text).unwrap());
+        assert!(!shown.chars().any(steers), "{shown}");
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
     }
 }

@@ -1,7 +1,10 @@
-//! Names where the API has ids: a name, an id, or what is close to one.
+//! Names where the API has ids: a name, an id, or, for what is unknown, what the user may have meant.
+
+use std::fmt::Display;
 
 use anyhow::{Result, bail};
 use mrp_core::api;
+use mrp_core::mac::MacAddr;
 use serde::de::DeserializeOwned;
 
 use crate::client::Client;
@@ -10,7 +13,7 @@ use crate::client::Client;
 pub trait Named: DeserializeOwned {
     /// What it is called in messages.
     const NOUN: &'static str;
-    /// Where the whole list is.
+    /// Where the whole list is: of what the caller may see.
     const LIST: &'static str;
     /// Its id.
     fn id(&self) -> i64;
@@ -39,6 +42,7 @@ named! {
     Image "image" "/image?show_all=true" |image| image.name.clone();
     Preseed "answer file" "/preseed?show_all=true" |preseed| preseed.name.clone();
     User "user" "/user" |user| user.name.clone();
+    Token "token" "/token" |token| token.description.clone();
     Arch "architecture" "/arch" |arch| arch.name.clone();
     Subarch "subarchitecture" "/subarch" |subarch| format!("{}/{}", subarch.arch, subarch.name);
     Bmc "BMC" "/bmc" |bmc| bmc.name.clone();
@@ -50,9 +54,51 @@ pub async fn find<T: Named>(client: &Client, given: &str) -> Result<T> {
     pick(client.get(T::LIST).await?, given)
 }
 
-/// Finds the machine: the one that most commands are about.
+/// Finds the machine: the one that most commands are about, so that a lab of thousands does not send its whole list.
 pub async fn machine(client: &Client, given: &str) -> Result<api::Machine> {
+    let query = format!("(= name {})", quoted(given));
+    let parameters = [("show_all", "true".to_owned()), ("q", query)];
+    let mut found: Vec<api::Machine> = client.query("/machine", &parameters).await?;
+    if let Some(machine) = found.pop().filter(|machine| machine.name == given) {
+        return Ok(machine);
+    }
+    if let Ok(id) = given.parse::<u32>() {
+        match client.get(&format!("/machine/{id}")).await {
+            Err(error) if error.status() == Some(404) => {}
+            found => return Ok(found?),
+        }
+    }
     find(client, given).await
+}
+
+/// A subarchitecture as `arch/subarch`, or by its name alone where the architecture is known or only one has it.
+pub async fn subarch(client: &Client, arch: Option<&str>, given: &str) -> Result<api::Subarch> {
+    let all: Vec<api::Subarch> = client.get(api::Subarch::LIST).await?;
+    if given.contains('/') {
+        return pick(all, given);
+    }
+    if let Some(arch) = arch {
+        let of_arch: Vec<api::Subarch> = all.into_iter().filter(|subarch| subarch.arch == arch).collect();
+        let names: Vec<String> = of_arch.iter().map(|subarch| subarch.name.clone()).collect();
+        let found = of_arch.into_iter().find(|subarch| subarch.name == given);
+        return match found {
+            Some(subarch) => Ok(subarch),
+            None => bail!("{arch} has no subarchitecture {}{}", shown(given), hint(&names, given)),
+        };
+    }
+    let named: Vec<&api::Subarch> = all.iter().filter(|subarch| subarch.name == given).collect();
+    match named.as_slice() {
+        [one] => Ok((*one).clone()),
+        [] => pick(all, given),
+        several => {
+            let names: Vec<String> = several.iter().map(|subarch| subarch.name()).collect();
+            bail!(
+                "several architectures have a subarchitecture {}; name one: {}",
+                shown(given),
+                names.join(", ")
+            )
+        }
+    }
 }
 
 /// Finds an image of a kind: by its whole name, its id, or the name of the file that was uploaded. Of several uploads of
@@ -60,10 +106,16 @@ pub async fn machine(client: &Client, given: &str) -> Result<api::Machine> {
 pub async fn image(client: &Client, given: &str, kind: &str, arch: Option<&str>) -> Result<api::Image> {
     let fits = |image: &api::Image| image.kind == kind && arch.is_none_or(|arch| image.arch == arch);
     let all: Vec<api::Image> = client.get(api::Image::LIST).await?;
-    let fitting: Vec<api::Image> = all.into_iter().filter(fits).collect();
-    if let Some(image) = fitting.iter().find(|image| image.name == given || image.id.to_string() == given) {
+    if let Some(image) = all.iter().find(|image| image.name == given || image.id.to_string() == given) {
+        if image.kind != kind {
+            bail!("{} is a {}, not a {}", image.name, image.kind.to_lowercase(), kind.to_lowercase());
+        }
+        if let Some(arch) = arch.filter(|arch| image.arch != *arch) {
+            bail!("{} is for {}, not for {arch}", image.name, image.arch);
+        }
         return Ok(image.clone());
     }
+    let fitting: Vec<api::Image> = all.into_iter().filter(fits).collect();
     let own: Vec<api::Image> = client.get("/image").await?;
     let by_file = |images: &[api::Image]| {
         images.iter().filter(|i| file_of(&i.name) == given && fits(i)).max_by_key(|i| i.id).cloned()
@@ -72,9 +124,48 @@ pub async fn image(client: &Client, given: &str, kind: &str, arch: Option<&str>)
         return Ok(image);
     }
     let of_arch = arch.map(|arch| format!(" for {arch}")).unwrap_or_default();
-    let mut names: Vec<String> = fitting.iter().map(|image| file_of(&image.name).to_owned()).collect();
-    names.extend(fitting.into_iter().map(|image| image.name));
-    bail!("there is no {} {given:?}{of_arch}{}", kind.to_ascii_lowercase(), hint(&names, given))
+    bail!(
+        "there is no {} {}{of_arch}{}",
+        kind.to_lowercase(),
+        shown(given),
+        hint(&image_names(&fitting), given)
+    )
+}
+
+/// An image of any kind by name or id, or by the file's name where only one image has it: what is changed or removed must
+/// be no guess.
+pub async fn any_image(client: &Client, given: &str) -> Result<api::Image> {
+    let all: Vec<api::Image> = client.get(api::Image::LIST).await?;
+    let by_file: Vec<&api::Image> = all.iter().filter(|image| file_of(&image.name) == given).collect();
+    match by_file.as_slice() {
+        [image] => Ok((*image).clone()),
+        [] => {
+            let names = image_names(&all);
+            match all.into_iter().find(|image| image.name == given || image.id.to_string() == given) {
+                Some(image) => Ok(image),
+                None => bail!("there is no image {}{}", shown(given), hint(&names, given)),
+            }
+        }
+        several => {
+            let names: Vec<&str> = several.iter().map(|image| image.name.as_str()).collect();
+            bail!("there are several images {}; name one: {}", shown(given), names.join(", "))
+        }
+    }
+}
+
+/// An interface of a machine by identifier, MAC address or id.
+pub async fn interface(client: &Client, machine: &api::Machine, given: &str) -> Result<api::Interface> {
+    let all: Vec<api::Interface> = client.get(&format!("/machine/{}/interface", machine.id)).await?;
+    let mac = given.parse::<MacAddr>().ok().map(|mac| mac.to_string());
+    let known: Vec<String> =
+        all.iter().map(|i| i.identifier.clone().unwrap_or_else(|| i.mac.clone())).collect();
+    let is_meant = |i: &api::Interface| {
+        Some(&i.mac) == mac.as_ref() || i.identifier.as_deref() == Some(given) || i.id.to_string() == given
+    };
+    match all.into_iter().find(is_meant) {
+        Some(interface) => Ok(interface),
+        None => bail!("{} has no interface {}{}", machine.name, shown(given), hint(&known, given)),
+    }
 }
 
 /// `alice/vmlinuz.1a2b3c4d` is called `vmlinuz` by those who uploaded it.
@@ -83,33 +174,71 @@ pub fn file_of(name: &str) -> &str {
     file.rsplit_once('.').map_or(file, |(file, _)| file)
 }
 
-fn pick<T: Named>(all: Vec<T>, given: &str) -> Result<T> {
+fn image_names(images: &[api::Image]) -> Vec<String> {
+    let mut names: Vec<String> = images.iter().map(|image| file_of(&image.name).to_owned()).collect();
+    names.sort();
+    names.dedup();
+    names.extend(images.iter().map(|image| image.name.clone()));
+    names
+}
+
+/// Picks by name, else by id; a name that several have is no choice.
+pub(crate) fn pick<T: Named>(all: Vec<T>, given: &str) -> Result<T> {
     let names: Vec<String> = all.iter().map(T::name).collect();
-    let mut by_id = None;
-    for item in all {
-        if item.name() == given {
-            return Ok(item);
-        }
-        if item.id().to_string() == given {
-            by_id = Some(item);
-        }
+    let (named, others): (Vec<T>, Vec<T>) = all.into_iter().partition(|item| item.name() == given);
+    if named.len() > 1 {
+        let ids: Vec<String> = named.iter().map(|item| item.id().to_string()).collect();
+        bail!(
+            "there are {} of {}s {}; name one by its id: {}",
+            ids.len(),
+            T::NOUN,
+            shown(given),
+            ids.join(", ")
+        );
     }
-    match by_id {
+    let by_id = || others.into_iter().find(|item| item.id().to_string() == given);
+    match named.into_iter().next().or_else(by_id) {
         Some(item) => Ok(item),
-        None => bail!("there is no {} {given:?}{}", T::NOUN, hint(&names, given)),
+        None => bail!("there is no {} {}{}", T::NOUN, shown(given), hint(&names, given)),
     }
 }
 
-/// The nearest name, or the few that there are.
-fn hint(names: &[String], given: &str) -> String {
-    let nearness = |name: &String| strsim::jaro_winkler(name, given);
-    let nearest = names.iter().max_by(|a, b| nearness(a).total_cmp(&nearness(b)));
-    match nearest {
-        None => "; there is none yet".into(),
-        Some(name) if nearness(name) > 0.8 => format!("; did you mean {name:?}?"),
-        Some(_) if names.len() <= 8 => format!("; there are: {}", names.join(", ")),
-        Some(_) => String::new(),
+/// What was given, in quotes, and not longer than a message bears.
+pub(crate) fn shown(given: &str) -> impl Display + use<> {
+    const MOST: usize = 60;
+    if given.chars().count() <= MOST {
+        return format!("{given:?}");
     }
+    format!("{:?}…", given.chars().take(MOST).collect::<String>())
+}
+
+/// A string of the query language.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// The nearest names by edit distance, or the few that there are.
+pub(crate) fn hint(names: &[String], given: &str) -> String {
+    const FEW: usize = 8;
+    let mut named: Vec<&str> = names.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+    named.dedup();
+    if named.is_empty() {
+        return "; there is none yet".into();
+    }
+    // A name that long is no typing error.
+    let length = given.chars().count();
+    if length <= 256 {
+        let distance = |name: &str| strsim::osa_distance(&name.to_lowercase(), &given.to_lowercase());
+        let is_near = |distance: usize, name: &str| distance <= length.max(name.chars().count()) / 3;
+        let mut near: Vec<(usize, &str)> = named.iter().map(|name| (distance(name), *name)).collect();
+        near.retain(|(distance, name)| is_near(*distance, name));
+        if let Some(least) = near.iter().map(|(distance, _)| *distance).min() {
+            let nearest = near.iter().filter(|(distance, _)| *distance == least).take(3);
+            let nearest: Vec<String> = nearest.map(|(_, name)| format!("{name:?}")).collect();
+            return format!("; did you mean {}?", nearest.join(" or "));
+        }
+    }
+    if named.len() <= FEW { format!("; there are: {}", named.join(", ")) } else { String::new() }
 }
 
 #[cfg(test)]
@@ -136,10 +265,26 @@ mod tests {
             "there is no architecture \"arm46\"; did you mean \"arm64\"?"
         );
         assert_eq!(
+            refused(&["sim-1", "sim-2", "other"], "sim-9"),
+            "there is no architecture \"sim-9\"; did you mean \"sim-1\" or \"sim-2\"?"
+        );
+        assert_eq!(
             refused(&["arm64", "riscv64"], "zzz"),
             "there is no architecture \"zzz\"; there are: arm64, riscv64"
         );
         assert_eq!(refused(&[], "a"), "there is no architecture \"a\"; there is none yet");
+        assert!(refused(&["a", "a"], "a").ends_with("name one by its id: 1, 2"));
+        assert_eq!(
+            refused(&["ARM64"], "arm64"),
+            "there is no architecture \"arm64\"; did you mean \"ARM64\"?"
+        );
+    }
+
+    #[test]
+    fn what_was_given_is_shown_in_bounds_and_without_control_characters() {
+        assert_eq!(shown("a\u{1b}b").to_string(), "\"a\\u{1b}b\"");
+        assert!(shown(&"x".repeat(100_000)).to_string().len() < 100);
+        assert_eq!(quoted("a\"b\\"), r#""a\"b\\""#);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `mrp login`, `logout`, `whoami`.
 
-use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
+use std::io::{IsTerminal, stdin};
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -39,8 +39,8 @@ pub struct Login {
 
 impl Login {
     pub(super) async fn run(self, output: Format) -> Result<()> {
-        let mut credentials = Credentials::load().unwrap_or_default();
-        let before = credentials.pick(Some(&self.url));
+        // Before the password is asked for: a file of logins that cannot be read is not written over.
+        let before = Credentials::load()?.pick(Some(&self.url));
         let trust = match (&self.ca, self.fingerprint.clone()) {
             (Some(file), _) => Trust::from_ca_file(file)?,
             (None, Some(fingerprint)) => Trust { ca: None, fingerprint: Some(fingerprint) },
@@ -50,16 +50,11 @@ impl Login {
         let system = || std::env::var("USER").unwrap_or_else(|_| "admin".into());
         let user = self.user.or_else(|| before.map(|login| login.user)).unwrap_or_else(system);
         let password =
-            password::read(self.password_stdin, &format!("Password of {user} at {}: ", client.url()))?;
+            password::read(self.password_stdin, &format!("Password of {user} at {}:", client.url())).await?;
         let issued = client.log_in(&user, &password).await?;
         let url = client.url().to_owned();
-        credentials.add(credentials::Login {
-            url: url.clone(),
-            user: user.clone(),
-            token: issued.token,
-            trust,
-        });
-        credentials.save()?;
+        let login = credentials::Login { url: url.clone(), user: user.clone(), token: issued.token, trust };
+        Credentials::change(|credentials| credentials.add(login))?;
         output.done(
             &json!({"url": url, "user": user, "expires": issued.expires}),
             format!("logged in at {url} as {user}"),
@@ -81,13 +76,10 @@ async fn reach(url: &str, trust: Trust) -> Result<(Client, Trust)> {
     let Some(shown) = certificate::shown_by(url).await else { return Err(error.into()) };
     let known = trust.fingerprint.is_some() || trust.ca.is_some();
     let warning = if known { "\nThis is NOT the certificate that you trusted before." } else { "" };
-    eprint!(
-        "No authority vouches for the certificate of {url}.{warning}\nIts SHA-256 is {shown}\nTrust it? [y/N] "
+    let question = format!(
+        "No authority vouches for the certificate of {url}.{warning}\nIts SHA-256 is {shown}\nTrust it?"
     );
-    stderr().flush()?;
-    let mut answer = String::new();
-    stdin().lock().read_line(&mut answer)?;
-    if !answer.trim().eq_ignore_ascii_case("y") {
+    if !password::confirm(&question).await? {
         return Err(error.into());
     }
     let trust = Trust { ca: None, fingerprint: Some(shown) };
@@ -106,9 +98,9 @@ impl Logout {
             Ok(()) | Err(ClientError::NoLogin(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        let mut credentials = Credentials::load()?;
-        credentials.remove(url);
-        credentials.save()?;
+        if !session.client.is_job() {
+            Credentials::change(|credentials| credentials.remove(url))?;
+        }
         session.output.done(&json!({"url": url}), format!("logged out at {url}"))
     }
 }

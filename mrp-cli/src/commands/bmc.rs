@@ -156,7 +156,8 @@ async fn list(session: &Session) -> Result<()> {
 impl Add {
     async fn run(self, session: &Session) -> Result<()> {
         let password =
-            password::read(self.password_stdin, &format!("Password of {} on {}: ", self.user, self.name))?;
+            password::read(self.password_stdin, &format!("Password of {} on {}:", self.user, self.name))
+                .await?;
         let new = api::NewBmc {
             name: self.name,
             address: self.address,
@@ -175,7 +176,7 @@ impl Set {
     async fn run(self, session: &Session) -> Result<()> {
         let old: api::Bmc = find(&session.client, &self.bmc).await?;
         let password = if self.password || self.password_stdin {
-            Some(password::read(self.password_stdin, &format!("New password on {}: ", old.name))?)
+            Some(password::read(self.password_stdin, &format!("New password on {}:", old.name)).await?)
         } else {
             None
         };

@@ -9,11 +9,11 @@ use mrp_core::api;
 use tokio::fs::File;
 use tokio_util::io::ReaderStream;
 
-use crate::client::{Client, Upload as Description};
+use crate::client::Upload as Description;
 use crate::commands::Session;
 use crate::exit::Exit;
 use crate::output::{or_none, yes};
-use crate::resolve::{file_of, find};
+use crate::resolve::{any_image, find};
 
 /// Kernels, initrds and boot loaders.
 #[derive(Debug, clap::Subcommand)]
@@ -142,20 +142,6 @@ impl One {
         let image = any_image(&session.client, &self.image).await?;
         session.client.delete(&format!("/image/{}", image.id)).await?;
         session.output.done(&image, format!("image {} was removed", image.name))
-    }
-}
-
-/// By name or id, or by the file's name where only one image has it: what is removed must be no guess.
-async fn any_image(client: &Client, given: &str) -> Result<api::Image> {
-    let all: Vec<api::Image> = client.get("/image?show_all=true").await?;
-    let by_file: Vec<&api::Image> = all.iter().filter(|image| file_of(&image.name) == given).collect();
-    match by_file.as_slice() {
-        [] => find(client, given).await,
-        [image] => Ok((*image).clone()),
-        several => {
-            let names: Vec<&str> = several.iter().map(|image| image.name.as_str()).collect();
-            bail!("there are several images {given:?}; name one: {}", names.join(", "))
-        }
     }
 }
 

@@ -153,7 +153,7 @@ enum Kind {
 impl Set {
     async fn run(self, session: &Session) -> Result<()> {
         let machine = resolve::machine(&session.client, &self.machine).await?;
-        let interface = find_interface(&session.client, &machine, &self.interface).await?;
+        let interface = resolve::interface(&session.client, &machine, &self.interface).await?;
         let kind = self.kind.or(self.address.as_ref().map(|_| Kind::Reserved));
         let mut change = Map::new();
         if let Some(kind) = kind {
@@ -191,23 +191,9 @@ pub struct Delete {
 impl Delete {
     async fn run(self, session: &Session) -> Result<()> {
         let machine = resolve::machine(&session.client, &self.machine).await?;
-        let interface = find_interface(&session.client, &machine, &self.interface).await?;
+        let interface = resolve::interface(&session.client, &machine, &self.interface).await?;
         session.client.delete(&format!("/machine/{}/interface/{}", machine.id, interface.id)).await?;
         session.output.done(&interface, format!("interface {} was removed", interface.mac))
-    }
-}
-
-async fn find_interface(client: &Client, machine: &api::Machine, given: &str) -> Result<api::Interface> {
-    let all: Vec<api::Interface> = client.get(&format!("/machine/{}/interface", machine.id)).await?;
-    let mac = given.parse::<MacAddr>().ok().map(|mac| mac.to_string());
-    let known: Vec<String> =
-        all.iter().map(|i| i.identifier.clone().unwrap_or_else(|| i.mac.clone())).collect();
-    let is_meant = |i: &api::Interface| {
-        Some(&i.mac) == mac.as_ref() || i.identifier.as_deref() == Some(given) || i.id.to_string() == given
-    };
-    match all.into_iter().find(is_meant) {
-        Some(interface) => Ok(interface),
-        None => bail!("{} has no interface {given:?}; it has: {}", machine.name, known.join(", ")),
     }
 }
 

@@ -2,16 +2,21 @@
 
 #![allow(rustdoc::bare_urls, reason = "the doc comments of arguments are help texts")]
 
+use std::pin::pin;
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use mrp_core::bmc::Drivers;
 
 use crate::client::Client;
+use crate::exit::{self, Exit};
 use crate::output::Format;
 
 pub mod access;
 pub mod arch;
 pub mod bmc;
+pub mod completions;
 pub mod dnsmasq;
 pub mod doctor;
 pub mod event;
@@ -31,7 +36,8 @@ pub mod user;
 
 const AFTER_HELP: &str = "\
 Server and token come from `mrp login`, or from MRP_URL and MRP_TOKEN (and MRP_CA, a PEM file).
-Names are accepted wherever ids are. Exit codes: 0 done, 1 refused or the run failed, 2 wrong usage, 3 server unreachable.";
+Names are accepted wherever ids are. Exit codes: 0 done, 1 refused or the run failed, 2 wrong usage, 3 server unreachable.
+With -o json an error is one JSON object on standard error.";
 
 /// Provisions and manages the bare-metal servers of a lab: server and client.
 #[derive(Debug, Parser)]
@@ -40,8 +46,44 @@ pub struct Arguments {
     /// How results are printed
     #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     output: Format,
+    /// The server [default: MRP_URL, else that of the last login]
+    #[arg(long, global = true, value_name = "URL")]
+    url: Option<String>,
     #[command(subcommand)]
     command: Command,
+}
+
+impl Arguments {
+    /// The arguments of this program. What is wrong with them, and the help, is printed.
+    pub(crate) fn read() -> Result<Self, ExitCode> {
+        Self::try_parse().map_err(|error| {
+            if !error.use_stderr() || !asks_for_json(std::env::args_os()) {
+                let _ = error.print();
+                return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            }
+            let words = error.render().to_string();
+            let words = words.split("\n\n").next().unwrap_or_default();
+            exit::usage(words.trim_start_matches("error: ").trim(), Format::Json)
+        })
+    }
+
+    pub(crate) fn output(&self) -> Format {
+        self.output
+    }
+}
+
+/// Whether arguments that were not understood ask for JSON.
+fn asks_for_json(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    let mut before = String::new();
+    for argument in arguments {
+        let argument = argument.to_string_lossy().into_owned();
+        let asks = matches!(argument.as_str(), "-ojson" | "-o=json" | "--output=json");
+        if asks || (argument == "json" && matches!(before.as_str(), "-o" | "--output")) {
+            return true;
+        }
+        before = argument;
+    }
+    false
 }
 
 #[derive(Debug, Subcommand)]
@@ -80,6 +122,7 @@ enum Command {
     Network(network::NetworkCommand),
     #[command(subcommand)]
     Discovered(event::DiscoveredCommand),
+    Completions(completions::Completions),
     Serve(serve::Serve),
     Doctor(doctor::Doctor),
     Demo(crate::demo::Demo),
@@ -99,8 +142,8 @@ pub struct Session {
 }
 
 /// Does what the command line says.
-pub async fn run(drivers: Drivers) -> Result<()> {
-    let Arguments { output, command } = Arguments::parse();
+pub async fn run(arguments: Arguments, drivers: Drivers) -> Result<()> {
+    let Arguments { output, command, url } = arguments;
     match command {
         Command::Serve(command) => return command.run(drivers).await,
         Command::Demo(command) => return command.run(drivers).await,
@@ -108,11 +151,28 @@ pub async fn run(drivers: Drivers) -> Result<()> {
         Command::Dnsmasq(command) => return command.run(),
         Command::DnsmasqEvent(command) => return command.run().await,
         Command::RenderWorker(command) => return command.run(),
-        Command::Login(command) => return command.run(output).await,
+        Command::Completions(command) => return command.run(output),
         Command::User(user::UserCommand::ResetPassword(command)) => return command.run(drivers).await,
         _ => {}
     }
-    let session = Session { client: Client::from_environment()?, output };
+    let mut client = pin!(run_client(command, output, url));
+    tokio::select! {
+        outcome = &mut client => return outcome,
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    // A command that has something to say at Ctrl-C, or to put in order, has seen it too and is asked once more.
+    tokio::select! {
+        biased;
+        outcome = client => outcome,
+        () = std::future::ready(()) => Err(Exit::INTERRUPTED.into()),
+    }
+}
+
+async fn run_client(command: Command, output: Format, url: Option<String>) -> Result<()> {
+    if let Command::Login(command) = command {
+        return command.run(output).await;
+    }
+    let session = Session { client: Client::choose(url.as_deref())?, output };
     match command {
         Command::Logout(command) => command.run(&session).await,
         Command::Whoami(command) => command.run(&session).await,
@@ -135,7 +195,8 @@ pub async fn run(drivers: Drivers) -> Result<()> {
         Command::Bmc(command) => command.run(&session).await,
         Command::Network(command) => command.run(&session).await,
         Command::Discovered(command) => command.run(&session).await,
-        Command::Serve(_)
+        Command::Completions(_)
+        | Command::Serve(_)
         | Command::Demo(_)
         | Command::Doctor(_)
         | Command::Dnsmasq(_)

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::commands::Session;
 use crate::exit::Usage;
-use crate::output::{self, Format, or_none, yes};
+use crate::output::{Format, clean, note, or_none, yes};
 use crate::resolve::{self, find};
 
 /// Answer files: preseed, kickstart, AutoYaST, autoinstall, Agama.
@@ -170,10 +170,7 @@ impl Add {
 impl Show {
     async fn run(self, session: &Session) -> Result<()> {
         let preseed: api::Preseed = find(&session.client, &self.preseed).await?;
-        if session.output == Format::Json {
-            return session.output.done(&preseed, "");
-        }
-        output::line(preseed.content.unwrap_or_default().trim_end())
+        session.output.text(&preseed, preseed.content.as_deref().unwrap_or_default())
     }
 }
 
@@ -203,13 +200,10 @@ impl Render {
         let machine = resolve::machine(&session.client, &self.machine).await?;
         let path = format!("/preseed/{}/render?machine={}", preseed.id, machine.id);
         let rendered: api::RenderedPreseed = session.client.get(&path).await?;
-        if session.output == Format::Json {
-            return session.output.done(&rendered, "");
+        if session.output == Format::Table {
+            rendered.warnings.iter().for_each(|warning| note(format!("warning: {}", clean(warning, ' '))));
         }
-        for warning in &rendered.warnings {
-            eprintln!("warning: {}", output::clean(warning, ' '));
-        }
-        output::line(rendered.text.trim_end())
+        session.output.text(&rendered, &rendered.text)
     }
 }
 

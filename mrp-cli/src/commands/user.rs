@@ -133,7 +133,8 @@ async fn list(session: &Session) -> Result<()> {
 impl Add {
     async fn run(self, session: &Session) -> Result<()> {
         let ssh_keys = keys_of(self.ssh_keys)?.unwrap_or_default();
-        let password = password::read_new(self.password_stdin, &format!("Password for {}: ", self.name))?;
+        let password =
+            password::read_new(self.password_stdin, &format!("Password for {}:", self.name)).await?;
         let Self { name, email, admin, .. } = self;
         let new = api::NewUser { name, email, password: password.expose().to_owned(), admin, ssh_keys };
         let user: api::User = session.client.post("/user", &new).await?;
@@ -160,7 +161,8 @@ impl Passwd {
             Some(user) => find(&session.client, user).await?,
             None => session.client.get("/session").await?,
         };
-        let password = password::read_new(self.password_stdin, &format!("New password for {}: ", user.name))?;
+        let password =
+            password::read_new(self.password_stdin, &format!("New password for {}:", user.name)).await?;
         let change = api::UserChange { password: Some(password.expose().to_owned()), ..Default::default() };
         let user: api::User = session.client.put(&format!("/user/{}", user.id), &change).await?;
         session.output.done(&user, format!("{} has a new password; log in again", user.name))
@@ -173,7 +175,8 @@ impl ResetPassword {
         let provisioner = wiring::quiet_provisioner(&config, drivers).await?;
         let actor = Actor::system();
         let user = provisioner.users().by_name(&actor, &self.user).await?;
-        let password = password::read_new(self.password_stdin, &format!("New password for {}: ", user.name))?;
+        let password =
+            password::read_new(self.password_stdin, &format!("New password for {}:", user.name)).await?;
         let change = UserChange { password: Some(password), ..UserChange::default() };
         provisioner.users().update(&actor, user.id, change).await?;
         provisioner.shutdown().await;

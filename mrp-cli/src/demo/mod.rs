@@ -3,7 +3,7 @@
 //! A server on SQLite in a folder of its own, and a [`rack`] of simulated machines whose BMCs speak real IPMI over UDP.
 //! Everything goes through the REST API, as a user would do it.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use crate::client::{Client, Upload};
 use crate::config::{Config, Span};
 use crate::exit::Exit;
 use crate::follow::follow_run;
+use crate::output::{bold, is_styled};
 use crate::wiring::Server;
 use rack::Rack;
 use tokio::signal::unix::{SignalKind, signal};
@@ -264,11 +265,11 @@ fn pattern(size: u32) -> Vec<u8> {
 fn say(text: &str) -> Result<()> {
     let mut out = std::io::stdout();
     let arrow = if text.starts_with('\n') {
-        ""
-    } else if out.is_terminal() {
-        "\u{1b}[1m==>\u{1b}[0m "
+        String::new()
+    } else if is_styled(&out) {
+        bold("==>") + " "
     } else {
-        "==> "
+        "==> ".into()
     };
     writeln!(out, "{arrow}{text}")?;
     Ok(out.flush()?)
