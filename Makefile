@@ -47,9 +47,9 @@ unit: build
 	$(CARGO) test --locked --workspace
 	$(TARGET)/debug/examples/embed
 
-# Against programs that are not ours: ipmi_sim, ipmitool, ipmipower, GRUB's parser, dnsmasq, tftp, atftp.
+# Against programs that are not ours: ipmi_sim, ipmitool, ipmipower, GRUB's parser, PostgreSQL, dnsmasq, tftp, atftp.
 real: build packages root
-	$(CARGO) test --locked --workspace --test ipmi_sim --test tools --test real_loaders
+	$(CARGO) test --locked --workspace --test ipmi_sim --test tools --test real_loaders --test real_postgres
 	$(RUN_AS_ROOT) $(CARGO) test --locked --workspace --test real_tftp --test real_dnsmasq
 
 # QEMU machines with UEFI and BIOS, behind OpenIPMI's BMC, with dnsmasq, in a network namespace of their own.

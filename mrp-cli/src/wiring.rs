@@ -20,7 +20,7 @@ use mrp_netboot::dnsmasq::DnsmasqBackend;
 use mrp_netboot::neighbours::KernelNeighbours;
 use mrp_netboot::render::MiniRenderer;
 use mrp_netboot::tftp::{TftpConfig, TftpHandle, TftpServer};
-use mrp_store::{FsBlobs, SqliteStore};
+use mrp_store::{FsBlobs, SqlStore};
 use mrp_web::{Listener, MachineConfig, PeopleConfig, Tls, Web};
 
 use crate::config::{Config, DhcpKind, TlsMode};
@@ -145,9 +145,9 @@ pub async fn quiet_provisioner(config: &Config, drivers: Drivers) -> Result<Prov
     Ok(builder(config, drivers).await?.quiet().build().await?)
 }
 
-async fn open_sqlite(config: &Config) -> Result<SqliteStore> {
+async fn open_sqlite(config: &Config) -> Result<SqlStore> {
     let path = Files::of(config).database();
-    SqliteStore::open(&path).await.with_context(|| format!("database {}", path.display()))
+    SqlStore::open_sqlite(&path).await.with_context(|| format!("database {}", path.display()))
 }
 
 async fn builder(config: &Config, drivers: Drivers) -> Result<mrp_core::service::Builder> {

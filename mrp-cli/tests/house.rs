@@ -95,7 +95,7 @@ fn only_wiring_names_concrete_types() {
     for file in files.into_iter().filter(|file| !file.ends_with("wiring.rs")) {
         let text = std::fs::read_to_string(&file).unwrap();
         for concrete in
-            ["IpmiBmc", "SqliteStore", "FsBlobs", "MiniRenderer", "DnsmasqBackend", "KernelNeighbours"]
+            ["IpmiBmc", "SqlStore", "FsBlobs", "MiniRenderer", "DnsmasqBackend", "KernelNeighbours"]
         {
             assert!(!text.contains(concrete), "{} names {concrete}", file.display());
         }

@@ -5,7 +5,7 @@ use mrp_core::bmc::{Drivers, Privilege};
 use mrp_core::image::{Image, ImageKind};
 use mrp_core::service::{archs::SubarchSpec, bmcs::BmcSpec, images::NewImage, runs::StartRun};
 use mrp_core::{Actor, Error, Provisioner, machine::Machine};
-use mrp_store::{FsBlobs, SqliteStore};
+use mrp_store::{FsBlobs, SqlStore};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -13,7 +13,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (username, password) = (login.username.clone(), Some(login.password.clone()));
     let simulator = BmcSimulator::start("127.0.0.1:0".parse()?, login).await?;
     let mrp = Provisioner::builder()
-        .store(SqliteStore::in_memory().await?)
+        .store(SqlStore::in_memory().await?)
         .blobs(FsBlobs::open(&folder).await?)
         .bmc_drivers(Drivers::new().with::<IpmiBmc>())
         .build()

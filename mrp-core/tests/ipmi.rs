@@ -13,7 +13,7 @@ use mrp_core::service::bmcs::BmcSpec;
 use mrp_core::service::images::NewImage;
 use mrp_core::service::runs::StartRun;
 use mrp_core::{Actor, Error, Provisioner};
-use mrp_store::{FsBlobs, SqliteStore};
+use mrp_store::{FsBlobs, SqlStore};
 use tempfile::TempDir;
 
 async fn upload(mrp: &Provisioner, me: &Actor, kind: ImageKind) -> Image {
@@ -27,7 +27,7 @@ async fn upload(mrp: &Provisioner, me: &Actor, kind: ImageKind) -> Image {
 async fn machine(folder: &TempDir, address: String, password: Secret) -> (Provisioner, MachineId) {
     let me = Actor::system();
     let mrp = Provisioner::builder()
-        .store(SqliteStore::in_memory().await.unwrap())
+        .store(SqlStore::in_memory().await.unwrap())
         .blobs(FsBlobs::open(folder.path()).await.unwrap())
         .bmc_drivers(Drivers::new().with::<IpmiBmc>())
         .build()

@@ -1,7 +1,7 @@
-//! Where mrp keeps things: [`SqliteStore`] for rows, [`FsBlobs`] for the bytes of images.
+//! Where mrp keeps things: [`SqlStore`] for rows, [`FsBlobs`] for the bytes of images.
 
 mod blobs;
-mod sqlite;
+mod sql;
 
 pub use blobs::FsBlobs;
-pub use sqlite::SqliteStore;
+pub use sql::SqlStore;

@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use mrp_core::conformance::store::{TestDatabase, run};
 use mrp_core::conformance::{Failure, Report, Verdict};
 use mrp_core::store::Store;
-use mrp_store::SqliteStore;
+use mrp_store::SqlStore;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 
 struct InFile {
     folder: TempDir,
-    store: SqliteStore,
+    store: SqlStore,
 }
 
 impl InFile {
@@ -21,7 +21,7 @@ impl InFile {
     async fn with(sabotage: &'static str) -> Result<Self, Failure> {
         let folder = TempDir::new().map_err(|error| Failure(error.to_string()))?;
         let path = folder.path().join("mrp.db");
-        let store = SqliteStore::open(&path).await?;
+        let store = SqlStore::open_sqlite(&path).await?;
         if !sabotage.is_empty() {
             let mut raw = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
             sqlx::raw_sql(sabotage).execute(&mut raw).await.unwrap();
@@ -38,12 +38,12 @@ impl TestDatabase for InFile {
 
     async fn reopen(&mut self) -> Result<bool, Failure> {
         self.store.close().await;
-        self.store = SqliteStore::open(&self.folder.path().join("mrp.db")).await?;
+        self.store = SqlStore::open_sqlite(&self.folder.path().join("mrp.db")).await?;
         Ok(true)
     }
 }
 
-struct InMemory(SqliteStore);
+struct InMemory(SqlStore);
 
 #[async_trait]
 impl TestDatabase for InMemory {
@@ -52,7 +52,7 @@ impl TestDatabase for InMemory {
     }
 
     async fn reopen(&mut self) -> Result<bool, Failure> {
-        self.0 = SqliteStore::in_memory().await?;
+        self.0 = SqlStore::in_memory().await?;
         Ok(false)
     }
 }
@@ -70,7 +70,7 @@ async fn sqlite_in_a_file_conforms() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_in_memory_conforms() {
-    let report = run(|| async { Ok(InMemory(SqliteStore::in_memory().await?)) }).await;
+    let report = run(|| async { Ok(InMemory(SqlStore::in_memory().await?)) }).await;
     assert!(report.passed(), "{report}");
 }
 

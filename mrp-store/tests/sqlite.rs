@@ -13,7 +13,7 @@ use mrp_core::id::{Id, Timestamp};
 use mrp_core::machine::Machine;
 use mrp_core::store::{ArchStore, EventFilter, EventStore, ImageStore, MachineStore, StoreError, UserStore};
 use mrp_core::user::User;
-use mrp_store::SqliteStore;
+use mrp_store::SqlStore;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Row};
 use tempfile::TempDir;
@@ -24,7 +24,7 @@ async fn raw(path: &Path) -> SqliteConnection {
 
 /// The error in words, with its cause.
 async fn refusal(path: &Path) -> String {
-    let error: StoreError = SqliteStore::open(path).await.expect_err("it cannot be opened");
+    let error: StoreError = SqlStore::open_sqlite(path).await.expect_err("it cannot be opened");
     format!("{error}: {}", error.source().expect("an error that names its cause"))
 }
 
@@ -60,7 +60,7 @@ async fn a_file_that_cannot_be_opened_is_named_with_the_cause() {
 async fn a_database_of_a_newer_mrp_or_of_another_program_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("mrp.db");
-    SqliteStore::open(&path).await.unwrap().close().await;
+    SqlStore::open_sqlite(&path).await.unwrap().close().await;
     let mut raw = raw(&path).await;
     let newer =
         "INSERT INTO _sqlx_migrations (version, description, installed_on, success, checksum, execution_time)
@@ -87,7 +87,7 @@ async fn a_database_of_a_newer_mrp_or_of_another_program_is_refused() {
 async fn the_file_belongs_to_its_owner_only() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("mrp.db");
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqlStore::open_sqlite(&path).await.unwrap();
     store.insert_user(&user("alice"), &Journal::default()).await.unwrap();
     for file in std::fs::read_dir(folder.path()).unwrap() {
         let file = file.unwrap();
@@ -103,7 +103,7 @@ async fn several_open_a_new_file_at_once_and_write_it_in_turn() {
     for opener in 0..4 {
         let path = path.clone();
         tasks.spawn(async move {
-            let store = SqliteStore::open(&path).await.unwrap();
+            let store = SqlStore::open_sqlite(&path).await.unwrap();
             for number in 0..10 {
                 let new = user(&format!("user {opener} {number}"));
                 store.insert_user(&new, &Journal::default()).await.unwrap();
@@ -112,7 +112,7 @@ async fn several_open_a_new_file_at_once_and_write_it_in_turn() {
         });
     }
     tasks.join_all().await;
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqlStore::open_sqlite(&path).await.unwrap();
     assert_eq!(store.users().await.unwrap().len(), 40);
 }
 
@@ -120,7 +120,7 @@ async fn several_open_a_new_file_at_once_and_write_it_in_turn() {
 async fn a_lock_that_another_process_holds_is_waited_for() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("mrp.db");
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqlStore::open_sqlite(&path).await.unwrap();
     let mut other = raw(&path).await;
     sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
     let waiting = {
@@ -138,7 +138,7 @@ async fn a_lock_that_another_process_holds_is_waited_for() {
 async fn each_saved_content_of_an_answer_file_is_kept() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("mrp.db");
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqlStore::open_sqlite(&path).await.unwrap();
     let file = AnswerFile {
         id: Id::NEW,
         revision: 0,
@@ -172,7 +172,7 @@ async fn each_saved_content_of_an_answer_file_is_kept() {
 async fn a_value_that_no_mrp_has_written_is_an_error_that_names_its_column() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("mrp.db");
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqlStore::open_sqlite(&path).await.unwrap();
     let arch = Arch { id: Id::NEW, revision: 0, name: "arm64".into(), description: String::new() };
     let arch = store.insert_arch(&arch, &Journal::default()).await.unwrap();
     store.insert_machine(&Machine::new("m1", arch.id), &Journal::default()).await.unwrap();
@@ -192,7 +192,7 @@ async fn a_value_that_no_mrp_has_written_is_an_error_that_names_its_column() {
 #[tokio::test]
 async fn a_caller_that_goes_away_leaves_no_half_change() {
     let folder = TempDir::new().unwrap();
-    let store = SqliteStore::open(&folder.path().join("mrp.db")).await.unwrap();
+    let store = SqlStore::open_sqlite(&folder.path().join("mrp.db")).await.unwrap();
     for number in 0..200u64 {
         let new = user(&format!("user {number}"));
         let quiet = Journal::default();

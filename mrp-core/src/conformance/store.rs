@@ -81,6 +81,7 @@ pub const STORE: &[Case] = &[
     }),
     case("a machine is claimed in the order of the candidates", |db| Box::pin(machines::claim(db.store()))),
     case("one of 20 concurrent claims gets a machine", |db| Box::pin(machines::claims(db.store()))),
+    case("1,000 concurrent claims of 100 machines get 100", |db| Box::pin(machines::many_claims(db.store()))),
     case("a machine goes with all that is its own", |db| Box::pin(machines::removal(db.store()))),
     case("images", |db| Box::pin(images::life(db.store()))),
     case("the newest public boot loader is found", |db| Box::pin(images::boot_loaders(db.store()))),

@@ -32,7 +32,7 @@ use mrp_core::service::runs::StartRun;
 use mrp_core::store::{EventFilter, EventStore, UserStore};
 use mrp_core::user::User;
 use mrp_core::{Actor, Error, Provisioner};
-use mrp_store::{FsBlobs, SqliteStore};
+use mrp_store::{FsBlobs, SqlStore};
 use tempfile::TempDir;
 
 pub(crate) mod bmc;
@@ -45,7 +45,7 @@ pub(crate) const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 
 pub(crate) struct Lab {
     pub(crate) mrp: Provisioner,
-    pub(crate) store: SqliteStore,
+    pub(crate) store: SqlStore,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) admin: Actor,
     pub(crate) alice: Actor,
@@ -256,8 +256,8 @@ impl Lab {
     }
 }
 
-async fn start(folder: &TempDir, key: &ServerKey, clock: &Arc<ManualClock>) -> (Provisioner, SqliteStore) {
-    let store = SqliteStore::open(&folder.path().join("mrp.db")).await.unwrap();
+async fn start(folder: &TempDir, key: &ServerKey, clock: &Arc<ManualClock>) -> (Provisioner, SqlStore) {
+    let store = SqlStore::open_sqlite(&folder.path().join("mrp.db")).await.unwrap();
     let blobs = FsBlobs::open(&folder.path().join("images")).await.unwrap();
     let builder = Provisioner::builder()
         .store(store.clone())
@@ -283,7 +283,7 @@ impl Neighbours for StrangersCable {
 }
 
 /// Hashing a password takes its time; users who never log in have none.
-async fn add_user(store: &SqliteStore, name: &str, admin: bool) -> User {
+async fn add_user(store: &SqlStore, name: &str, admin: bool) -> User {
     let user = User {
         id: Id::NEW,
         revision: 0,

@@ -12,7 +12,7 @@ use mrp_core::clock::{Clock, ManualClock};
 use mrp_core::id::Timestamp;
 use mrp_core::secret::{Secret, ServerKey};
 use mrp_core::{Provisioner, Settings};
-use mrp_store::{FsBlobs, SqliteStore};
+use mrp_store::{FsBlobs, SqlStore};
 use mrp_web::{MachineConfig, PeopleConfig, Tls, Web};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
@@ -82,7 +82,7 @@ pub(crate) struct Lab {
     pub(crate) http: reqwest::Client,
     pub(crate) folder: TempDir,
     pub(crate) clock: Arc<ManualClock>,
-    pub(crate) store: SqliteStore,
+    pub(crate) store: SqlStore,
     stop: watch::Sender<bool>,
     doors: Vec<JoinHandle<()>>,
 }
@@ -94,7 +94,7 @@ impl Lab {
 
     pub(crate) async fn with(setup: Setup) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::in_memory().await.unwrap();
+        let store = SqlStore::in_memory().await.unwrap();
         let blobs = FsBlobs::open(folder.path()).await.unwrap();
         let key = ServerKey::generate();
         seed::rows(&store, &blobs, &key).await;

@@ -15,7 +15,7 @@ use mrp_core::network::Network;
 use mrp_core::secret::ServerKey;
 use mrp_core::store::{ArchStore, BmcStore, ImageStore, MachineStore, NetworkStore, TokenStore, UserStore};
 use mrp_core::user::{Token, TokenKind, User};
-use mrp_store::{FsBlobs, SqliteStore};
+use mrp_store::{FsBlobs, SqlStore};
 use sha2::{Digest as _, Sha256};
 
 const DEBIAN: &str = "d-i netcfg/get_hostname string {{ hostname }}
@@ -29,7 +29,7 @@ const UPLOADED: Timestamp = Timestamp(1_525_170_030_000);
 const LEASED: Timestamp = Timestamp(1_527_814_923_500);
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
-pub(super) async fn rows(store: &SqliteStore, blobs: &FsBlobs, key: &ServerKey) {
+pub(super) async fn rows(store: &SqlStore, blobs: &FsBlobs, key: &ServerKey) {
     users(store).await;
     archs(store).await;
     images(store, blobs).await;
@@ -47,7 +47,7 @@ pub(super) async fn rows(store: &SqliteStore, blobs: &FsBlobs, key: &ServerKey) 
     }
 }
 
-async fn users(store: &SqliteStore) {
+async fn users(store: &SqlStore) {
     for (name, token) in [("admin", super::ADMIN), ("alice", super::ALICE), ("bob", super::BOB)] {
         let keys = if name == "admin" { String::new() } else { format!("ssh-ed25519 AAAA{name} {name}") };
         let user = User {
@@ -74,14 +74,14 @@ async fn users(store: &SqliteStore) {
     }
 }
 
-async fn archs(store: &SqliteStore) {
+async fn archs(store: &SqlStore) {
     for (name, description) in [("arm64", "64-bit ARM"), ("x86_64", "amd64")] {
         let arch = Arch { id: Id::NEW, revision: 0, name: name.into(), description: description.into() };
         store.insert_arch(&arch, &Journal::default()).await.unwrap();
     }
 }
 
-async fn images(store: &SqliteStore, blobs: &FsBlobs) {
+async fn images(store: &SqlStore, blobs: &FsBlobs) {
     use ImageKind::{BootLoader, Initrd, Kernel};
     for (name, description, kind, owner, known_good, public, uploaded, content) in [
         ("admin/grubaa64.efi.00", "boot loader", BootLoader, None, true, true, NOW, &b"loader"[..]),
@@ -113,7 +113,7 @@ async fn images(store: &SqliteStore, blobs: &FsBlobs) {
     }
 }
 
-async fn subarchs(store: &SqliteStore) {
+async fn subarchs(store: &SqlStore) {
     for (name, description, arch, bootloader) in [("efi", "UEFI", 1, Some(1)), ("bios", "BIOS", 2, None)] {
         let subarch = Subarch {
             id: Id::NEW,
@@ -128,7 +128,7 @@ async fn subarchs(store: &SqliteStore) {
     }
 }
 
-async fn answer_files(store: &SqliteStore) {
+async fn answer_files(store: &SqlStore) {
     use AnswerFileKind::{Autoyast, Kickstart, Preseed};
     for (name, description, kind, content, owner, known_good, public) in [
         ("debian", "alice preseed", Preseed, DEBIAN, 2, true, false),
@@ -152,7 +152,7 @@ async fn answer_files(store: &SqliteStore) {
     }
 }
 
-async fn bmcs(store: &SqliteStore, key: &ServerKey) {
+async fn bmcs(store: &SqlStore, key: &ServerKey) {
     for (name, address, driver) in
         [("sim", "127.0.0.1", "plain"), ("dead", "127.0.0.99", "plain"), ("ms", "127.0.0.98", "moonshot")]
     {
@@ -171,7 +171,7 @@ async fn bmcs(store: &SqliteStore, key: &ServerKey) {
     }
 }
 
-async fn machines(store: &SqliteStore) {
+async fn machines(store: &SqlStore) {
     let named = |name: &str, arch, subarch: Option<i64>, bmc: Option<i64>| {
         let mut machine = Machine::new(name, Id::new(arch));
         (machine.subarch, machine.bmc) = (subarch.map(Id::new), bmc.map(Id::new));
@@ -197,7 +197,7 @@ async fn machines(store: &SqliteStore) {
     }
 }
 
-async fn networks(store: &SqliteStore) {
+async fn networks(store: &SqlStore) {
     for (name, subnet, reserved, fixed) in [
         ("lab", "10.101.0.0/16", Some("10.101.16.0/20"), Some("10.101.32.0/20")),
         ("tiny", "10.102.0.0/24", Some("10.102.0.8/31"), None),
@@ -217,7 +217,7 @@ async fn networks(store: &SqliteStore) {
     }
 }
 
-async fn interfaces(store: &SqliteStore) {
+async fn interfaces(store: &SqlStore) {
     let reserved = Addressing::Reserved("10.101.16.5".parse().unwrap());
     let fixed = Addressing::Static("10.101.32.7".parse().unwrap());
     for (number, identifier, machine, network, addressing) in [

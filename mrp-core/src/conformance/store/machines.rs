@@ -1,5 +1,6 @@
 //! Machines, interfaces and assignments.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use futures_util::future::join_all;
@@ -217,6 +218,28 @@ pub(super) async fn claims(store: &dyn Store) -> Outcome {
     same("winners of 20 concurrent claims", &winners, &1)?;
     same("holders", &store.assignments(machine.id).await?.len(), &1)?;
     written(store, 1, 1).await
+}
+
+pub(super) async fn many_claims(store: &dyn Store) -> Outcome {
+    const MACHINES: usize = 100;
+    let first = stored_machine(store, "m0").await?;
+    let mut candidates = vec![first.id];
+    for number in 1..MACHINES {
+        let new = Machine::new(format!("m{number}"), first.arch);
+        candidates.push(store.insert_machine(&new, &quiet()).await?.id);
+    }
+    let alice = store.insert_user(&user("alice"), &quiet()).await?;
+    let (wanted, won) = (assignment(&first, &alice), journal("claimed"));
+    let claims = (0..1000).map(|_| store.claim_machine(&candidates, &wanted, &won));
+    let mut claimed = BTreeSet::new();
+    for claim in join_all(claims).await {
+        if let Some(claim) = claim? {
+            ensure(claimed.insert(claim.machine), || format!("machine {} was claimed twice", claim.machine))?;
+        }
+    }
+    same("machines that were claimed", &claimed, &candidates.iter().copied().collect())?;
+    same("assignments", &store.all_assignments().await?.len(), &MACHINES)?;
+    written(store, MACHINES, MACHINES).await
 }
 
 pub(super) async fn removal(store: &dyn Store) -> Outcome {

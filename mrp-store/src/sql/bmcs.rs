@@ -4,12 +4,11 @@ use async_trait::async_trait;
 use mrp_core::bmc_entry::{BmcEntry, BmcId};
 use mrp_core::event::Journal;
 use mrp_core::store::{BmcStore, StoreResult};
-use sqlx::sqlite::SqliteRow;
 
 use super::rows::{get, id, json, to_json, to_word, word};
-use super::{SqliteStore, all, commit, deleted, inserted, one, updated};
+use super::{Row, SqlStore, all, commit, deleted, inserted, one, sql, updated};
 
-fn bmc(row: &SqliteRow) -> StoreResult<BmcEntry> {
+fn bmc(row: &Row) -> StoreResult<BmcEntry> {
     Ok(BmcEntry {
         id: id(row, "id")?,
         revision: get(row, "revision")?,
@@ -24,19 +23,19 @@ fn bmc(row: &SqliteRow) -> StoreResult<BmcEntry> {
 }
 
 #[async_trait]
-impl BmcStore for SqliteStore {
+impl BmcStore for SqlStore {
     async fn bmcs(&self) -> StoreResult<Vec<BmcEntry>> {
-        all(sqlx::query("SELECT * FROM bmcs ORDER BY id").fetch_all(&self.read).await, bmc)
+        all(sql("SELECT * FROM bmcs ORDER BY id").fetch_all(&self.read).await, bmc)
     }
 
     async fn bmc(&self, id: BmcId) -> StoreResult<Option<BmcEntry>> {
-        let query = sqlx::query("SELECT * FROM bmcs WHERE id = $1").bind(id.get());
+        let query = sql("SELECT * FROM bmcs WHERE id = $1").bind(id.get());
         one(query.fetch_optional(&self.read).await, bmc)
     }
 
     async fn insert_bmc(&self, bmc: &BmcEntry, journal: &Journal) -> StoreResult<BmcEntry> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query(
+        let query = sql(
             "INSERT INTO bmcs (revision, name, address, driver, username, sealed_password, privilege, options) VALUES (1, $1, $2, $3, $4, $5, $6, $7) RETURNING id",
         );
         let query = query.bind(&bmc.name).bind(&bmc.address).bind(&bmc.driver).bind(&bmc.username);
@@ -49,7 +48,7 @@ impl BmcStore for SqliteStore {
 
     async fn update_bmc(&self, bmc: &BmcEntry, journal: &Journal) -> StoreResult<BmcEntry> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query(
+        let query = sql(
             "UPDATE bmcs SET revision = revision + 1, name = $3, address = $4, driver = $5, username = $6, sealed_password = $7, privilege = $8, options = $9 WHERE id = $1 AND revision = $2",
         );
         let query =
@@ -63,7 +62,7 @@ impl BmcStore for SqliteStore {
 
     async fn delete_bmc(&self, id: BmcId, journal: &Journal) -> StoreResult<()> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query("DELETE FROM bmcs WHERE id = $1").bind(id.get());
+        let query = sql("DELETE FROM bmcs WHERE id = $1").bind(id.get());
         deleted(&mut tx, query, "machines").await?;
         commit(tx, journal).await
     }

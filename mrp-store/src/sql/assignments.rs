@@ -5,14 +5,12 @@ use std::collections::HashSet;
 use mrp_core::event::Journal;
 use mrp_core::machine::{Assignment, AssignmentId, Machine, MachineId};
 use mrp_core::store::{StoreError, StoreResult};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Sqlite, Transaction};
 
 use super::machines::of_machine;
 use super::rows::{get, id, time};
-use super::{SqliteStore, all, commit, deleted, failed, inserted, machines, updated};
+use super::{Row, SqlStore, Tx, all, commit, deleted, failed, inserted, machines, sql, updated};
 
-fn assignment(row: &SqliteRow) -> StoreResult<Assignment> {
+fn assignment(row: &Row) -> StoreResult<Assignment> {
     Ok(Assignment {
         id: id(row, "id")?,
         revision: get(row, "revision")?,
@@ -23,14 +21,14 @@ fn assignment(row: &SqliteRow) -> StoreResult<Assignment> {
     })
 }
 
-impl SqliteStore {
+impl SqlStore {
     pub(super) async fn assignments_of(&self, machine: MachineId) -> StoreResult<Vec<Assignment>> {
-        let query = sqlx::query("SELECT * FROM assignments WHERE machine_id = $1 ORDER BY id");
+        let query = sql("SELECT * FROM assignments WHERE machine_id = $1 ORDER BY id");
         all(query.bind(machine.get()).fetch_all(&self.read).await, assignment)
     }
 
     pub(super) async fn every_assignment(&self) -> StoreResult<Vec<Assignment>> {
-        all(sqlx::query("SELECT * FROM assignments ORDER BY id").fetch_all(&self.read).await, assignment)
+        all(sql("SELECT * FROM assignments ORDER BY id").fetch_all(&self.read).await, assignment)
     }
 
     pub(super) async fn add_assignment(
@@ -50,7 +48,7 @@ impl SqliteStore {
         journal: &Journal,
     ) -> StoreResult<Assignment> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query(
+        let query = sql(
             "UPDATE assignments SET revision = revision + 1, machine_id = $3, user_id = $4, reason = $5, since = $6 WHERE id = $1 AND revision = $2",
         );
         let query = query.bind(assignment.id.get()).bind(assignment.revision).bind(assignment.machine.get());
@@ -68,11 +66,11 @@ impl SqliteStore {
         journal: &Journal,
     ) -> StoreResult<Option<Assignment>> {
         let mut tx = self.begin().await?;
-        let rows = sqlx::query("SELECT DISTINCT machine_id FROM assignments").fetch_all(&mut *tx).await;
+        let rows = sql("SELECT DISTINCT machine_id FROM assignments").fetch_all(&mut tx).await;
         let held: HashSet<MachineId> = all(rows, |row| id(row, "machine_id"))?.into_iter().collect();
         for machine in candidates.iter().filter(|candidate| !held.contains(candidate)) {
-            let query = sqlx::query("SELECT id FROM machines WHERE id = $1").bind(machine.get());
-            if query.fetch_optional(&mut *tx).await.map_err(failed)?.is_none() {
+            let query = sql("SELECT id FROM machines WHERE id = $1").bind(machine.get());
+            if query.fetch_optional(&mut tx).await.map_err(failed)?.is_none() {
                 continue;
             }
             let wanted = Assignment { machine: *machine, ..assignment.clone() };
@@ -90,7 +88,7 @@ impl SqliteStore {
         journal: &Journal,
     ) -> StoreResult<()> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query("DELETE FROM assignments WHERE id = $1 AND machine_id = $2");
+        let query = sql("DELETE FROM assignments WHERE id = $1 AND machine_id = $2");
         deleted(&mut tx, query.bind(id.get()).bind(machine.id.get()), "other objects").await?;
         match machines::update(&mut tx, machine).await {
             Err(StoreError::NotFound) => return Err(StoreError::Stale),
@@ -100,8 +98,8 @@ impl SqliteStore {
     }
 }
 
-async fn insert(tx: &mut Transaction<'static, Sqlite>, assignment: &Assignment) -> StoreResult<Assignment> {
-    let query = sqlx::query(
+async fn insert(tx: &mut Tx, assignment: &Assignment) -> StoreResult<Assignment> {
+    let query = sql(
         "INSERT INTO assignments (revision, machine_id, user_id, reason, since) VALUES (1, $1, $2, $3, $4) RETURNING id",
     );
     let query = query.bind(assignment.machine.get()).bind(assignment.user.get());

@@ -5,12 +5,11 @@ use mrp_core::event::Journal;
 use mrp_core::id::Timestamp;
 use mrp_core::store::{StoreResult, TokenStore, UserStore};
 use mrp_core::user::{Token, TokenId, User, UserId};
-use sqlx::sqlite::SqliteRow;
 
 use super::rows::{get, id, maybe_time, time, to_word, word};
-use super::{SqliteStore, all, commit, deleted, deleted_revision, failed, inserted, one, updated};
+use super::{Row, SqlStore, all, commit, deleted, deleted_revision, failed, inserted, one, sql, updated};
 
-fn user(row: &SqliteRow) -> StoreResult<User> {
+fn user(row: &Row) -> StoreResult<User> {
     Ok(User {
         id: id(row, "id")?,
         revision: get(row, "revision")?,
@@ -22,7 +21,7 @@ fn user(row: &SqliteRow) -> StoreResult<User> {
     })
 }
 
-fn token(row: &SqliteRow) -> StoreResult<Token> {
+fn token(row: &Row) -> StoreResult<Token> {
     Ok(Token {
         id: id(row, "id")?,
         user: id(row, "user_id")?,
@@ -36,24 +35,24 @@ fn token(row: &SqliteRow) -> StoreResult<Token> {
 }
 
 #[async_trait]
-impl UserStore for SqliteStore {
+impl UserStore for SqlStore {
     async fn users(&self) -> StoreResult<Vec<User>> {
-        all(sqlx::query("SELECT * FROM users ORDER BY id").fetch_all(&self.read).await, user)
+        all(sql("SELECT * FROM users ORDER BY id").fetch_all(&self.read).await, user)
     }
 
     async fn user(&self, id: UserId) -> StoreResult<Option<User>> {
-        let query = sqlx::query("SELECT * FROM users WHERE id = $1").bind(id.get());
+        let query = sql("SELECT * FROM users WHERE id = $1").bind(id.get());
         one(query.fetch_optional(&self.read).await, user)
     }
 
     async fn user_by_name(&self, name: &str) -> StoreResult<Option<User>> {
-        let query = sqlx::query("SELECT * FROM users WHERE name = $1").bind(name);
+        let query = sql("SELECT * FROM users WHERE name = $1").bind(name);
         one(query.fetch_optional(&self.read).await, user)
     }
 
     async fn insert_user(&self, user: &User, journal: &Journal) -> StoreResult<User> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query(
+        let query = sql(
             "INSERT INTO users (revision, name, email, admin, password_hash, ssh_keys) VALUES (1, $1, $2, $3, $4, $5) RETURNING id",
         );
         let query = query.bind(&user.name).bind(&user.email).bind(user.admin).bind(&user.password_hash);
@@ -64,12 +63,12 @@ impl UserStore for SqliteStore {
 
     async fn update_user(&self, user: &User, journal: &Journal) -> StoreResult<User> {
         let mut tx = self.begin().await?;
-        let sessions = sqlx::query(
+        let sessions = sql(
             "DELETE FROM tokens WHERE user_id = $1 AND kind = 'session' AND EXISTS (SELECT id FROM users WHERE id = $1 AND password_hash <> $2)",
         );
         let sessions = sessions.bind(user.id.get()).bind(&user.password_hash);
-        sessions.execute(&mut *tx).await.map_err(failed)?;
-        let query = sqlx::query(
+        sessions.execute(&mut tx).await.map_err(failed)?;
+        let query = sql(
             "UPDATE users SET revision = revision + 1, name = $3, email = $4, admin = $5, password_hash = $6, ssh_keys = $7 WHERE id = $1 AND revision = $2",
         );
         let query = query.bind(user.id.get()).bind(user.revision).bind(&user.name).bind(&user.email);
@@ -81,7 +80,7 @@ impl UserStore for SqliteStore {
 
     async fn delete_user(&self, user: &User, journal: &Journal) -> StoreResult<()> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query("DELETE FROM users WHERE id = $1 AND revision = $2");
+        let query = sql("DELETE FROM users WHERE id = $1 AND revision = $2");
         let query = query.bind(user.id.get()).bind(user.revision);
         let exists = "SELECT id FROM users WHERE id = $1";
         deleted_revision(&mut tx, query, "assignments of machines", exists, user.id.get()).await?;
@@ -90,21 +89,21 @@ impl UserStore for SqliteStore {
 }
 
 #[async_trait]
-impl TokenStore for SqliteStore {
+impl TokenStore for SqlStore {
     async fn tokens(&self, user: UserId) -> StoreResult<Vec<Token>> {
-        let query = sqlx::query("SELECT * FROM tokens WHERE user_id = $1 ORDER BY id").bind(user.get());
+        let query = sql("SELECT * FROM tokens WHERE user_id = $1 ORDER BY id").bind(user.get());
         all(query.fetch_all(&self.read).await, token)
     }
 
     async fn token_by_hash(&self, hash: &str) -> StoreResult<Option<(Token, User)>> {
-        let query = sqlx::query("SELECT * FROM tokens WHERE hash = $1").bind(hash);
+        let query = sql("SELECT * FROM tokens WHERE hash = $1").bind(hash);
         let Some(token) = one(query.fetch_optional(&self.read).await, token)? else { return Ok(None) };
         Ok(self.user(token.user).await?.map(|user| (token, user)))
     }
 
     async fn insert_token(&self, token: &Token, journal: &Journal) -> StoreResult<Token> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query(
+        let query = sql(
             "INSERT INTO tokens (user_id, hash, kind, description, created, expires, last_used) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
         );
         let query = query.bind(token.user.get()).bind(&token.hash).bind(to_word(&token.kind)?);
@@ -115,19 +114,19 @@ impl TokenStore for SqliteStore {
     }
 
     async fn touch_token(&self, id: TokenId, at: Timestamp) -> StoreResult<()> {
-        let query = sqlx::query("UPDATE tokens SET last_used = $2 WHERE id = $1").bind(id.get()).bind(at.0);
+        let query = sql("UPDATE tokens SET last_used = $2 WHERE id = $1").bind(id.get()).bind(at.0);
         query.execute(&self.write).await.map_err(failed).map(drop)
     }
 
     async fn delete_token(&self, id: TokenId, journal: &Journal) -> StoreResult<()> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query("DELETE FROM tokens WHERE id = $1").bind(id.get());
+        let query = sql("DELETE FROM tokens WHERE id = $1").bind(id.get());
         deleted(&mut tx, query, "nothing").await?;
         commit(tx, journal).await
     }
 
     async fn delete_sessions(&self, user: UserId, now: Timestamp) -> StoreResult<()> {
-        let query = sqlx::query(
+        let query = sql(
             "DELETE FROM tokens WHERE kind = 'session' AND (user_id = $1 OR (expires IS NOT NULL AND expires <= $2))",
         );
         query.bind(user.get()).bind(now.0).execute(&self.write).await.map_err(failed).map(drop)

@@ -6,13 +6,12 @@ use mrp_core::id::Id;
 use mrp_core::machine::{Machine, MachineId, Netboot};
 use mrp_core::run::{Run, RunId};
 use mrp_core::store::{RunFilter, RunStore, StoreError, StoreResult};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Sqlite};
 
+use super::builder::QueryBuilder;
 use super::rows::{get, id, json, maybe_id, maybe_time, time, to_json, to_word, word};
-use super::{SqliteStore, all, commit, inserted, machines, one, updated};
+use super::{Row, SqlStore, all, commit, inserted, machines, one, sql, updated};
 
-fn run(row: &SqliteRow) -> StoreResult<Run> {
+fn run(row: &Row) -> StoreResult<Run> {
     Ok(Run {
         id: id(row, "id")?,
         revision: get(row, "revision")?,
@@ -32,9 +31,9 @@ fn run(row: &SqliteRow) -> StoreResult<Run> {
 }
 
 #[async_trait]
-impl RunStore for SqliteStore {
+impl RunStore for SqlStore {
     async fn runs(&self, filter: &RunFilter) -> StoreResult<Vec<Run>> {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM runs WHERE id > 0");
+        let mut query = QueryBuilder::new("SELECT * FROM runs WHERE id > 0");
         if let Some(machine) = filter.machine {
             query.push(" AND machine_id = ").push_bind(machine.get());
         }
@@ -49,12 +48,12 @@ impl RunStore for SqliteStore {
     }
 
     async fn run(&self, id: RunId) -> StoreResult<Option<Run>> {
-        let query = sqlx::query("SELECT * FROM runs WHERE id = $1").bind(id.get());
+        let query = sql("SELECT * FROM runs WHERE id = $1").bind(id.get());
         one(query.fetch_optional(&self.read).await, run)
     }
 
     async fn active_run(&self, machine: MachineId) -> StoreResult<Option<Run>> {
-        let query = sqlx::query("SELECT * FROM runs WHERE machine_id = $1 AND status = 'active'");
+        let query = sql("SELECT * FROM runs WHERE machine_id = $1 AND status = 'active'");
         one(query.bind(machine.get()).fetch_optional(&self.read).await, run)
     }
 
@@ -65,7 +64,7 @@ impl RunStore for SqliteStore {
         journal: &Journal,
     ) -> StoreResult<(Run, Machine)> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query(
+        let query = sql(
             "INSERT INTO runs (revision, machine_id, user_id, started_by, status, verdict, started, ended, advanced, plan, stages, deadline, boot) VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id",
         );
         let query = query.bind(machine.id.get()).bind(run.user.map(Id::get)).bind(&run.started_by);
@@ -85,7 +84,7 @@ impl RunStore for SqliteStore {
 
     async fn update_run(&self, run: &Run, machine: Option<&Machine>, journal: &Journal) -> StoreResult<Run> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query(
+        let query = sql(
             "UPDATE runs SET revision = revision + 1, user_id = $3, started_by = $4, status = $5, verdict = $6, started = $7, ended = $8, advanced = $9, plan = $10, stages = $11, deadline = $12, boot = $13 WHERE id = $1 AND revision = $2",
         );
         let query = query.bind(run.id.get()).bind(run.revision).bind(run.user.map(Id::get));

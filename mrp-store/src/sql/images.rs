@@ -6,13 +6,11 @@ use mrp_core::event::Journal;
 use mrp_core::id::Id;
 use mrp_core::image::{Digest, Image, ImageId};
 use mrp_core::store::{ImageStore, StoreResult};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
-use super::rows::{damaged, get, id, maybe_id, time, to_word, word};
-use super::{SqliteStore, all, commit, deleted, failed, inserted, one, updated};
+use super::rows::{damaged, first, get, id, maybe_id, time, to_word, word};
+use super::{Row, SqlStore, all, commit, deleted, failed, inserted, one, sql, updated};
 
-fn image(row: &SqliteRow) -> StoreResult<Image> {
+fn image(row: &Row) -> StoreResult<Image> {
     Ok(Image {
         id: id(row, "id")?,
         revision: get(row, "revision")?,
@@ -24,7 +22,7 @@ fn image(row: &SqliteRow) -> StoreResult<Image> {
         description: get(row, "description")?,
         known_good: get(row, "known_good")?,
         public: get(row, "public")?,
-        digest: Digest::from_hex(&get::<String>(row, "digest")?).ok_or_else(|| damaged("digest"))?,
+        digest: Digest::from_hex(get::<&str>(row, "digest")?).ok_or_else(|| damaged("digest"))?,
         // A column has 64 bits with a sign; the bits are kept.
         size: get::<i64>(row, "size")?.cast_unsigned(),
         uploaded: time(row, "uploaded")?,
@@ -32,37 +30,37 @@ fn image(row: &SqliteRow) -> StoreResult<Image> {
 }
 
 #[async_trait]
-impl ImageStore for SqliteStore {
+impl ImageStore for SqlStore {
     async fn images(&self) -> StoreResult<Vec<Image>> {
-        all(sqlx::query("SELECT * FROM images ORDER BY id").fetch_all(&self.read).await, image)
+        all(sql("SELECT * FROM images ORDER BY id").fetch_all(&self.read).await, image)
     }
 
     async fn image(&self, id: ImageId) -> StoreResult<Option<Image>> {
-        let query = sqlx::query("SELECT * FROM images WHERE id = $1").bind(id.get());
+        let query = sql("SELECT * FROM images WHERE id = $1").bind(id.get());
         one(query.fetch_optional(&self.read).await, image)
     }
 
     async fn image_by_name(&self, name: &str) -> StoreResult<Option<Image>> {
-        let query = sqlx::query("SELECT * FROM images WHERE name = $1").bind(name);
+        let query = sql("SELECT * FROM images WHERE name = $1").bind(name);
         one(query.fetch_optional(&self.read).await, image)
     }
 
     async fn boot_loader_by_file_name(&self, file_name: &str) -> StoreResult<Option<Image>> {
-        let query = sqlx::query(
+        let query = sql(
             "SELECT * FROM images WHERE file_name = $1 AND kind = 'bootloader' AND public AND owner_id IN (SELECT id FROM users WHERE admin) ORDER BY uploaded DESC, id DESC LIMIT 1",
         );
         one(query.bind(file_name).fetch_optional(&self.read).await, image)
     }
 
     async fn images_with_digest(&self, digest: &Digest) -> StoreResult<u64> {
-        let query = sqlx::query("SELECT COUNT(*) FROM images WHERE digest = $1").bind(digest.as_str());
+        let query = sql("SELECT COUNT(*) FROM images WHERE digest = $1").bind(digest.as_str());
         let row = query.fetch_one(&self.read).await.map_err(failed)?;
-        Ok(row.try_get::<i64, _>(0).map_err(failed)?.cast_unsigned())
+        first(&row).map(i64::cast_unsigned)
     }
 
     async fn insert_image(&self, image: &Image, journal: &Journal) -> StoreResult<Image> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query(
+        let query = sql(
             "INSERT INTO images (revision, name, file_name, kind, arch_id, owner_id, description, known_good, public, digest, size, uploaded) VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id",
         );
         let query = query.bind(&image.name).bind(&image.file_name).bind(to_word(&image.kind)?);
@@ -76,7 +74,7 @@ impl ImageStore for SqliteStore {
 
     async fn update_image(&self, image: &Image, journal: &Journal) -> StoreResult<Image> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query(
+        let query = sql(
             "UPDATE images SET revision = revision + 1, name = $3, file_name = $4, kind = $5, arch_id = $6, owner_id = $7, description = $8, known_good = $9, public = $10, digest = $11, size = $12, uploaded = $13 WHERE id = $1 AND revision = $2",
         );
         let query = query.bind(image.id.get()).bind(image.revision).bind(&image.name).bind(&image.file_name);
@@ -90,7 +88,7 @@ impl ImageStore for SqliteStore {
 
     async fn delete_image(&self, id: ImageId, journal: &Journal) -> StoreResult<()> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query("DELETE FROM images WHERE id = $1").bind(id.get());
+        let query = sql("DELETE FROM images WHERE id = $1").bind(id.get());
         deleted(&mut tx, query, "machines or subarchitectures").await?;
         commit(tx, journal).await
     }

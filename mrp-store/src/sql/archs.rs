@@ -4,12 +4,11 @@ use async_trait::async_trait;
 use mrp_core::arch::{Arch, ArchId, Subarch, SubarchId};
 use mrp_core::event::Journal;
 use mrp_core::store::{ArchStore, StoreResult};
-use sqlx::sqlite::SqliteRow;
 
 use super::rows::{get, id, maybe_id};
-use super::{SqliteStore, all, commit, deleted, inserted, updated};
+use super::{Row, SqlStore, all, commit, deleted, inserted, sql, updated};
 
-fn arch(row: &SqliteRow) -> StoreResult<Arch> {
+fn arch(row: &Row) -> StoreResult<Arch> {
     Ok(Arch {
         id: id(row, "id")?,
         revision: get(row, "revision")?,
@@ -18,7 +17,7 @@ fn arch(row: &SqliteRow) -> StoreResult<Arch> {
     })
 }
 
-fn subarch(row: &SqliteRow) -> StoreResult<Subarch> {
+fn subarch(row: &Row) -> StoreResult<Subarch> {
     Ok(Subarch {
         id: id(row, "id")?,
         revision: get(row, "revision")?,
@@ -31,19 +30,18 @@ fn subarch(row: &SqliteRow) -> StoreResult<Subarch> {
 }
 
 #[async_trait]
-impl ArchStore for SqliteStore {
+impl ArchStore for SqlStore {
     async fn archs(&self) -> StoreResult<Vec<Arch>> {
-        all(sqlx::query("SELECT * FROM archs ORDER BY id").fetch_all(&self.read).await, arch)
+        all(sql("SELECT * FROM archs ORDER BY id").fetch_all(&self.read).await, arch)
     }
 
     async fn subarchs(&self) -> StoreResult<Vec<Subarch>> {
-        all(sqlx::query("SELECT * FROM subarchs ORDER BY id").fetch_all(&self.read).await, subarch)
+        all(sql("SELECT * FROM subarchs ORDER BY id").fetch_all(&self.read).await, subarch)
     }
 
     async fn insert_arch(&self, arch: &Arch, journal: &Journal) -> StoreResult<Arch> {
         let mut tx = self.begin().await?;
-        let query =
-            sqlx::query("INSERT INTO archs (revision, name, description) VALUES (1, $1, $2) RETURNING id");
+        let query = sql("INSERT INTO archs (revision, name, description) VALUES (1, $1, $2) RETURNING id");
         let id = inserted(&mut tx, query.bind(&arch.name).bind(&arch.description)).await?;
         commit(tx, journal).await?;
         Ok(Arch { id, revision: 1, ..arch.clone() })
@@ -51,7 +49,7 @@ impl ArchStore for SqliteStore {
 
     async fn update_arch(&self, arch: &Arch, journal: &Journal) -> StoreResult<Arch> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query(
+        let query = sql(
             "UPDATE archs SET revision = revision + 1, name = $3, description = $4 WHERE id = $1 AND revision = $2",
         );
         let query = query.bind(arch.id.get()).bind(arch.revision).bind(&arch.name).bind(&arch.description);
@@ -62,14 +60,14 @@ impl ArchStore for SqliteStore {
 
     async fn delete_arch(&self, id: ArchId, journal: &Journal) -> StoreResult<()> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query("DELETE FROM archs WHERE id = $1").bind(id.get());
+        let query = sql("DELETE FROM archs WHERE id = $1").bind(id.get());
         deleted(&mut tx, query, "machines or images").await?;
         commit(tx, journal).await
     }
 
     async fn insert_subarch(&self, subarch: &Subarch, journal: &Journal) -> StoreResult<Subarch> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query(
+        let query = sql(
             "INSERT INTO subarchs (revision, arch_id, name, description, bootloader_id, efi_boot) VALUES (1, $1, $2, $3, $4, $5) RETURNING id",
         );
         let query = query.bind(subarch.arch.get()).bind(&subarch.name).bind(&subarch.description);
@@ -81,7 +79,7 @@ impl ArchStore for SqliteStore {
 
     async fn update_subarch(&self, subarch: &Subarch, journal: &Journal) -> StoreResult<Subarch> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query(
+        let query = sql(
             "UPDATE subarchs SET revision = revision + 1, name = $3, description = $4, bootloader_id = $5, efi_boot = $6 WHERE id = $1 AND revision = $2",
         );
         let query = query.bind(subarch.id.get()).bind(subarch.revision).bind(&subarch.name);
@@ -94,7 +92,7 @@ impl ArchStore for SqliteStore {
 
     async fn delete_subarch(&self, id: SubarchId, journal: &Journal) -> StoreResult<()> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query("DELETE FROM subarchs WHERE id = $1").bind(id.get());
+        let query = sql("DELETE FROM subarchs WHERE id = $1").bind(id.get());
         deleted(&mut tx, query, "machines").await?;
         commit(tx, journal).await
     }

@@ -1,23 +1,73 @@
-//! Making, checking and migrating a database file, with errors that name the file and the cause.
+//! SQLite: making, checking and migrating a database file, with errors that name the file and the cause. One
+//! connection writes, several read.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use mrp_core::store::{StoreError, StoreResult};
+use sqlx::Row;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{Row, SqlitePool};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 
+use super::SqlStore;
+use super::database::{Database, Pool};
 use super::statement::failed;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+const READERS: u32 = 4;
+/// How long a statement waits for the lock of another process.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// The store in a file.
+pub(super) async fn open(path: &Path) -> StoreResult<SqlStore> {
+    make_file(path)?;
+    // Switching to WAL and migrating wait for nobody: one process at a time does them.
+    let _lock = lock_folder(path).await?;
+    let options = configured(SqliteConnectOptions::new()).filename(path);
+    let write = pool(1).connect_with(options.clone()).await.map_err(|error| refused(path, error))?;
+    migrate(path, &write).await?;
+    let read = pool(READERS).connect_with(options.read_only(true)).await;
+    let read = read.map_err(|error| refused(path, error))?;
+    Ok(SqlStore { read: Pool::Sqlite(read), write: Pool::Sqlite(write), database: Database::SqliteFile })
+}
+
+/// A store in memory.
+pub(super) async fn in_memory() -> StoreResult<SqlStore> {
+    let memory = "sqlite::memory:".parse::<SqliteConnectOptions>().map_err(failed)?;
+    let memory = configured(memory);
+    let connect = || pool(1).idle_timeout(None).max_lifetime(None).connect_with(memory.clone());
+    // The database lives as long as a connection does, and one whose query is cut off is closed by its pool.
+    let (kept, only) = (connect().await.map_err(failed)?, connect().await.map_err(failed)?);
+    MIGRATIONS.run(&only).await.map_err(|error| StoreError::Internal(Box::new(error)))?;
+    let only = Pool::Sqlite(only);
+    Ok(SqlStore { read: only.clone(), write: only, database: Database::SqliteMemory(kept) })
+}
+
+fn configured(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY)
+        .pragma("temp_store", "memory")
+        .optimize_on_close(true, None)
+}
+
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(30))
+}
 
 /// Makes the file, readable by its owner only, unless it is there.
 ///
 /// A file that is there is not opened here: SQLite's locks belong to the process and would be lost when any other
 /// descriptor of the file is closed.
-pub(super) fn make_file(path: &Path) -> StoreResult<()> {
+fn make_file(path: &Path) -> StoreResult<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -26,7 +76,7 @@ pub(super) fn make_file(path: &Path) -> StoreResult<()> {
 }
 
 /// Waits for the folder's lock, which openers of its database hold in turn; free when dropped.
-pub(super) async fn lock_folder(path: &Path) -> StoreResult<File> {
+async fn lock_folder(path: &Path) -> StoreResult<File> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
@@ -43,7 +93,7 @@ pub(super) async fn lock_folder(path: &Path) -> StoreResult<File> {
 }
 
 /// Brings the tables up to date. The folder is locked.
-pub(super) async fn migrate(path: &Path, pool: &SqlitePool) -> StoreResult<()> {
+async fn migrate(path: &Path, pool: &SqlitePool) -> StoreResult<()> {
     if is_foreign(pool).await.map_err(|error| refused(path, error))? {
         return Err(broken(path, "is a database of another program"));
     }
@@ -63,13 +113,8 @@ async fn is_foreign(pool: &SqlitePool) -> Result<bool, sqlx::Error> {
     Ok(all > 0 && ours == 0)
 }
 
-/// The same for a database that nobody else sees.
-pub(super) async fn migrate_in_memory(pool: &SqlitePool) -> StoreResult<()> {
-    MIGRATIONS.run(pool).await.map_err(|error| StoreError::Internal(Box::new(error)))
-}
-
 /// Why a file could not be opened.
-pub(super) fn refused(path: &Path, error: sqlx::Error) -> StoreError {
+fn refused(path: &Path, error: sqlx::Error) -> StoreError {
     let code =
         error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<i64>().ok());
     match code.map(|code| code & 0xff) {

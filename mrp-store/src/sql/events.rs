@@ -4,13 +4,12 @@ use async_trait::async_trait;
 use mrp_core::event::{AuditEntry, AuditId, Event, EventId, Journal};
 use mrp_core::id::Id;
 use mrp_core::store::{EventFilter, EventStore, StoreResult};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, Transaction};
 
-use super::rows::{get, id, json, maybe_id, time, to_json, to_word, word};
-use super::{SqliteStore, all, commit, failed, unreferred};
+use super::builder::QueryBuilder;
+use super::rows::{first, get, id, json, maybe_id, time, to_json, to_word, word};
+use super::{Row, SqlStore, Tx, all, commit, failed, sql, unreferred};
 
-fn event(row: &SqliteRow) -> StoreResult<Event> {
+fn event(row: &Row) -> StoreResult<Event> {
     Ok(Event {
         id: id(row, "id")?,
         at: time(row, "at")?,
@@ -23,7 +22,7 @@ fn event(row: &SqliteRow) -> StoreResult<Event> {
     })
 }
 
-fn audit_entry(row: &SqliteRow) -> StoreResult<AuditEntry> {
+fn audit_entry(row: &Row) -> StoreResult<AuditEntry> {
     Ok(AuditEntry {
         id: id(row, "id")?,
         at: time(row, "at")?,
@@ -36,30 +35,30 @@ fn audit_entry(row: &SqliteRow) -> StoreResult<AuditEntry> {
 }
 
 /// Writes a journal within a transaction.
-pub(super) async fn write(tx: &mut Transaction<'static, Sqlite>, journal: &Journal) -> StoreResult<()> {
+pub(super) async fn write(tx: &mut Tx, journal: &Journal) -> StoreResult<()> {
     for event in &journal.events {
-        let query = sqlx::query(
+        let query = sql(
             "INSERT INTO events (at, machine_id, run_id, kind, actor, text, data) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         );
         let query = query.bind(event.at.0).bind(event.machine.map(Id::get)).bind(event.run.map(Id::get));
         let query = query.bind(to_word(&event.kind)?).bind(&event.actor).bind(&event.text);
-        query.bind(to_json(&event.data)?).execute(&mut **tx).await.map_err(unreferred)?;
+        query.bind(to_json(&event.data)?).execute(&mut *tx).await.map_err(unreferred)?;
     }
     for entry in &journal.audit {
-        let query = sqlx::query(
+        let query = sql(
             "INSERT INTO audit (at, actor, action, object, name, changes) VALUES ($1, $2, $3, $4, $5, $6)",
         );
         let query = query.bind(entry.at.0).bind(&entry.actor).bind(&entry.action).bind(&entry.object);
-        query.bind(&entry.name).bind(to_json(&entry.changes)?).execute(&mut **tx).await.map_err(failed)?;
+        query.bind(&entry.name).bind(to_json(&entry.changes)?).execute(&mut *tx).await.map_err(failed)?;
     }
     Ok(())
 }
 
 #[async_trait]
-impl EventStore for SqliteStore {
+impl EventStore for SqlStore {
     async fn events(&self, filter: &EventFilter) -> StoreResult<Vec<Event>> {
         let after = filter.after.unwrap_or(Id::NEW);
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM events WHERE id > ");
+        let mut query = QueryBuilder::new("SELECT * FROM events WHERE id > ");
         query.push_bind(after.get());
         if let Some(machine) = filter.machine {
             query.push(" AND machine_id = ").push_bind(machine.get());
@@ -84,9 +83,9 @@ impl EventStore for SqliteStore {
     }
 
     async fn last_event(&self) -> StoreResult<EventId> {
-        let query = sqlx::query("SELECT COALESCE(MAX(id), 0) FROM events");
+        let query = sql("SELECT COALESCE(MAX(id), 0) FROM events");
         let row = query.fetch_one(&self.read).await.map_err(failed)?;
-        Ok(Id::new(row.try_get(0).map_err(failed)?))
+        first(&row).map(Id::new)
     }
 
     async fn record(&self, journal: &Journal) -> StoreResult<()> {
@@ -95,7 +94,7 @@ impl EventStore for SqliteStore {
     }
 
     async fn audit(&self, after: AuditId, limit: u32) -> StoreResult<Vec<AuditEntry>> {
-        let query = sqlx::query("SELECT * FROM audit WHERE id > $1 ORDER BY id LIMIT $2");
+        let query = sql("SELECT * FROM audit WHERE id > $1 ORDER BY id LIMIT $2");
         let query = query.bind(after.get()).bind(i64::from(limit));
         all(query.fetch_all(&self.read).await, audit_entry)
     }

@@ -8,16 +8,15 @@ use mrp_core::lease::{Discovered, Lease};
 use mrp_core::mac::MacAddr;
 use mrp_core::network::{Network, NetworkId};
 use mrp_core::store::{NetworkStore, StoreError, StoreResult};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Sqlite, Transaction};
 
+use super::builder::QueryBuilder;
 use super::rows::{damaged, get, id, maybe_parsed, parsed, time};
-use super::{SqliteStore, all, commit, deleted, failed, inserted, one, updated};
+use super::{Row, SqlStore, Tx, all, commit, deleted, failed, inserted, one, sql, updated};
 
 /// Values in one `IN (…)`: far below what a statement may bind.
 const IN_LIST: usize = 500;
 
-fn network(row: &SqliteRow) -> StoreResult<Network> {
+fn network(row: &Row) -> StoreResult<Network> {
     Ok(Network {
         id: id(row, "id")?,
         revision: get(row, "revision")?,
@@ -30,11 +29,11 @@ fn network(row: &SqliteRow) -> StoreResult<Network> {
     })
 }
 
-fn lease(row: &SqliteRow) -> StoreResult<Lease> {
+fn lease(row: &Row) -> StoreResult<Lease> {
     Ok(Lease { mac: parsed(row, "mac")?, ipv4: parsed(row, "ipv4")?, last_seen: time(row, "last_seen")? })
 }
 
-fn client(row: &SqliteRow) -> StoreResult<Discovered> {
+fn client(row: &Row) -> StoreResult<Discovered> {
     let client_arch = get::<Option<i64>>(row, "client_arch")?;
     Ok(Discovered {
         mac: parsed(row, "mac")?,
@@ -45,15 +44,15 @@ fn client(row: &SqliteRow) -> StoreResult<Discovered> {
 }
 
 #[async_trait]
-impl NetworkStore for SqliteStore {
+impl NetworkStore for SqlStore {
     async fn networks(&self) -> StoreResult<Vec<Network>> {
-        all(sqlx::query("SELECT * FROM networks ORDER BY id").fetch_all(&self.read).await, network)
+        all(sql("SELECT * FROM networks ORDER BY id").fetch_all(&self.read).await, network)
     }
 
     async fn insert_network(&self, network: &Network, journal: &Journal) -> StoreResult<Network> {
         let mut tx = self.begin().await?;
         refuse_overlap(&mut tx, network).await?;
-        let query = sqlx::query(
+        let query = sql(
             "INSERT INTO networks (revision, name, subnet, static_net, reserved_net, server_url, trust_path_mac) VALUES (1, $1, $2, $3, $4, $5, $6) RETURNING id",
         );
         let query = query.bind(&network.name).bind(network.subnet.to_string());
@@ -68,7 +67,7 @@ impl NetworkStore for SqliteStore {
     async fn update_network(&self, network: &Network, journal: &Journal) -> StoreResult<Network> {
         let mut tx = self.begin().await?;
         refuse_overlap(&mut tx, network).await?;
-        let query = sqlx::query(
+        let query = sql(
             "UPDATE networks SET revision = revision + 1, name = $3, subnet = $4, static_net = $5, reserved_net = $6, server_url = $7, trust_path_mac = $8 WHERE id = $1 AND revision = $2",
         );
         let query = query.bind(network.id.get()).bind(network.revision).bind(&network.name);
@@ -83,31 +82,26 @@ impl NetworkStore for SqliteStore {
 
     async fn delete_network(&self, id: NetworkId, journal: &Journal) -> StoreResult<()> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query("DELETE FROM networks WHERE id = $1").bind(id.get());
+        let query = sql("DELETE FROM networks WHERE id = $1").bind(id.get());
         deleted(&mut tx, query, "interfaces").await?;
         commit(tx, journal).await
     }
 
     async fn lease(&self, mac: MacAddr) -> StoreResult<Option<Lease>> {
-        let query = sqlx::query("SELECT * FROM leases WHERE mac = $1").bind(mac.to_string());
+        let query = sql("SELECT * FROM leases WHERE mac = $1").bind(mac.to_string());
         one(query.fetch_optional(&self.read).await, lease)
     }
 
     async fn lease_by_address(&self, address: Ipv4Addr) -> StoreResult<Option<Lease>> {
-        let query =
-            sqlx::query("SELECT * FROM leases WHERE ipv4 = $1 ORDER BY last_seen DESC, mac DESC LIMIT 1");
+        let query = sql("SELECT * FROM leases WHERE ipv4 = $1 ORDER BY last_seen DESC, mac DESC LIMIT 1");
         one(query.bind(address.to_string()).fetch_optional(&self.read).await, lease)
     }
 
     async fn leases(&self, macs: &[MacAddr]) -> StoreResult<Vec<Lease>> {
         let mut found = Vec::new();
         for macs in macs.chunks(IN_LIST) {
-            let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM leases WHERE mac IN (");
-            let mut list = query.separated(", ");
-            for mac in macs {
-                list.push_bind(mac.to_string());
-            }
-            query.push(") ORDER BY mac");
+            let mut query = QueryBuilder::new("SELECT * FROM leases WHERE mac IN (");
+            query.push_list(macs.iter().map(ToString::to_string)).push(") ORDER BY mac");
             found.extend(all(query.build().fetch_all(&self.read).await, lease)?);
         }
         Ok(found)
@@ -115,26 +109,26 @@ impl NetworkStore for SqliteStore {
 
     async fn put_lease(&self, lease: &Lease, journal: &Journal) -> StoreResult<()> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query(
+        let query = sql(
             "INSERT INTO leases (mac, ipv4, last_seen) VALUES ($1, $2, $3) ON CONFLICT (mac) DO UPDATE SET ipv4 = excluded.ipv4, last_seen = excluded.last_seen",
         );
         let query = query.bind(lease.mac.to_string()).bind(lease.ipv4.to_string()).bind(lease.last_seen.0);
-        query.execute(&mut *tx).await.map_err(failed)?;
+        query.execute(&mut tx).await.map_err(failed)?;
         commit(tx, journal).await
     }
 
     async fn delete_lease(&self, mac: MacAddr) -> StoreResult<()> {
-        let query = sqlx::query("DELETE FROM leases WHERE mac = $1").bind(mac.to_string());
+        let query = sql("DELETE FROM leases WHERE mac = $1").bind(mac.to_string());
         query.execute(&self.write).await.map_err(failed).map(drop)
     }
 
     async fn discovered(&self) -> StoreResult<Vec<Discovered>> {
-        let query = sqlx::query("SELECT * FROM discovered ORDER BY last_seen DESC, mac");
+        let query = sql("SELECT * FROM discovered ORDER BY last_seen DESC, mac");
         all(query.fetch_all(&self.read).await, client)
     }
 
     async fn put_discovered(&self, client: &Discovered) -> StoreResult<()> {
-        let query = sqlx::query(
+        let query = sql(
             "INSERT INTO discovered (mac, hostname, client_arch, last_seen) VALUES ($1, $2, $3, $4) ON CONFLICT (mac) DO UPDATE SET hostname = COALESCE(excluded.hostname, discovered.hostname), client_arch = COALESCE(excluded.client_arch, discovered.client_arch), last_seen = excluded.last_seen",
         );
         let query = query.bind(client.mac.to_string()).bind(&client.hostname);
@@ -143,13 +137,13 @@ impl NetworkStore for SqliteStore {
     }
 
     async fn delete_discovered(&self, mac: MacAddr) -> StoreResult<()> {
-        let query = sqlx::query("DELETE FROM discovered WHERE mac = $1").bind(mac.to_string());
+        let query = sql("DELETE FROM discovered WHERE mac = $1").bind(mac.to_string());
         query.execute(&self.write).await.map_err(failed).map(drop)
     }
 }
 
-async fn refuse_overlap(tx: &mut Transaction<'static, Sqlite>, new: &Network) -> StoreResult<()> {
-    let others = all(sqlx::query("SELECT * FROM networks").fetch_all(&mut **tx).await, network)?;
+async fn refuse_overlap(tx: &mut Tx, new: &Network) -> StoreResult<()> {
+    let others = all(sql("SELECT * FROM networks").fetch_all(&mut *tx).await, network)?;
     match others.iter().find(|other| other.id != new.id && other.overlaps(new)) {
         Some(other) => Err(StoreError::Conflict {
             what: format!("a part of {} (subnet {} of network {})", new.subnet, other.subnet, other.name),

@@ -10,14 +10,12 @@ use mrp_core::image::ImageId;
 use mrp_core::mac::MacAddr;
 use mrp_core::machine::{Assignment, AssignmentId, Interface, InterfaceId, Machine, MachineId, Netboot};
 use mrp_core::store::{MachineFilter, MachineStore, StoreError, StoreResult};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
 
 use super::rows::{damaged, get, id, maybe_id, to_word, word};
-use super::{SqliteStore, all, commit, deleted_revision, failed, inserted, one, updated};
+use super::{Row, SqlStore, Tx, all, commit, deleted_revision, failed, inserted, one, sql, updated};
 
-fn machine(row: &SqliteRow) -> StoreResult<Machine> {
-    let netboot = match (get::<String>(row, "netboot")?.as_str(), maybe_id(row, "netboot_run_id")?) {
+fn machine(row: &Row) -> StoreResult<Machine> {
+    let netboot = match (get::<&str>(row, "netboot")?, maybe_id(row, "netboot_run_id")?) {
         ("off", None) => Netboot::Off,
         ("hand", None) => Netboot::ByHand,
         ("run", Some(run)) => Netboot::ByRun(run),
@@ -51,8 +49,8 @@ fn netboot(machine: &Machine) -> (&'static str, Option<i64>) {
 }
 
 /// Changes a machine within a transaction.
-pub(super) async fn update(tx: &mut Transaction<'static, Sqlite>, machine: &Machine) -> StoreResult<Machine> {
-    let query = sqlx::query(
+pub(super) async fn update(tx: &mut Tx, machine: &Machine) -> StoreResult<Machine> {
+    let query = sql(
         "UPDATE machines SET revision = revision + 1, name = $3, arch_id = $4, subarch_id = $5, bmc_id = $6, bmc_info = $7, kernel_id = $8, initrd_id = $9, kernel_options = $10, answer_file_id = $11, netboot = $12, netboot_run_id = $13, boot_epoch = $14, state = $15 WHERE id = $1 AND revision = $2",
     );
     let (armed, run) = netboot(machine);
@@ -77,12 +75,12 @@ pub(super) fn of_machine(journal: &Journal, machine: MachineId) -> Journal {
 }
 
 #[async_trait]
-impl MachineStore for SqliteStore {
+impl MachineStore for SqlStore {
     async fn machines(&self, filter: &MachineFilter) -> StoreResult<Vec<Machine>> {
         let rows = match filter.held_by {
-            None => sqlx::query("SELECT * FROM machines ORDER BY id").fetch_all(&self.read).await,
+            None => sql("SELECT * FROM machines ORDER BY id").fetch_all(&self.read).await,
             Some(user) => {
-                let query = sqlx::query(
+                let query = sql(
                     "SELECT * FROM machines WHERE id IN (SELECT machine_id FROM assignments WHERE user_id = $1) ORDER BY id",
                 );
                 query.bind(user.get()).fetch_all(&self.read).await
@@ -92,29 +90,28 @@ impl MachineStore for SqliteStore {
     }
 
     async fn machine(&self, id: MachineId) -> StoreResult<Option<Machine>> {
-        let query = sqlx::query("SELECT * FROM machines WHERE id = $1").bind(id.get());
+        let query = sql("SELECT * FROM machines WHERE id = $1").bind(id.get());
         one(query.fetch_optional(&self.read).await, machine)
     }
 
     async fn machine_by_name(&self, name: &str) -> StoreResult<Option<Machine>> {
-        let query = sqlx::query("SELECT * FROM machines WHERE name = $1").bind(name);
+        let query = sql("SELECT * FROM machines WHERE name = $1").bind(name);
         one(query.fetch_optional(&self.read).await, machine)
     }
 
     async fn machines_using_image(&self, image: ImageId) -> StoreResult<Vec<String>> {
-        let query =
-            sqlx::query("SELECT name FROM machines WHERE kernel_id = $1 OR initrd_id = $1 ORDER BY id");
+        let query = sql("SELECT name FROM machines WHERE kernel_id = $1 OR initrd_id = $1 ORDER BY id");
         all(query.bind(image.get()).fetch_all(&self.read).await, |row| get(row, "name"))
     }
 
     async fn machines_using_answer_file(&self, answer_file: AnswerFileId) -> StoreResult<Vec<String>> {
-        let query = sqlx::query("SELECT name FROM machines WHERE answer_file_id = $1 ORDER BY id");
+        let query = sql("SELECT name FROM machines WHERE answer_file_id = $1 ORDER BY id");
         all(query.bind(answer_file.get()).fetch_all(&self.read).await, |row| get(row, "name"))
     }
 
     async fn insert_machine(&self, machine: &Machine, journal: &Journal) -> StoreResult<Machine> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query(
+        let query = sql(
             "INSERT INTO machines (revision, name, arch_id, subarch_id, bmc_id, bmc_info, kernel_id, initrd_id, kernel_options, answer_file_id, netboot, netboot_run_id, boot_epoch, state) VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id",
         );
         let (armed, run) = netboot(machine);
@@ -137,13 +134,13 @@ impl MachineStore for SqliteStore {
 
     async fn delete_machine(&self, machine: &Machine, journal: &Journal) -> StoreResult<()> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query("SELECT id FROM runs WHERE machine_id = $1 AND status = 'active'");
-        let active = query.bind(machine.id.get()).fetch_optional(&mut *tx).await.map_err(failed)?;
+        let query = sql("SELECT id FROM runs WHERE machine_id = $1 AND status = 'active'");
+        let active = query.bind(machine.id.get()).fetch_optional(&mut tx).await.map_err(failed)?;
         if let Some(run) = active {
-            let run: i64 = run.try_get(0).map_err(failed)?;
+            let run: i64 = get(&run, "id")?;
             return Err(StoreError::InUse { what: format!("run {run}") });
         }
-        let query = sqlx::query("DELETE FROM machines WHERE id = $1 AND revision = $2");
+        let query = sql("DELETE FROM machines WHERE id = $1 AND revision = $2");
         let query = query.bind(machine.id.get()).bind(machine.revision);
         let exists = "SELECT id FROM machines WHERE id = $1";
         deleted_revision(&mut tx, query, "other objects", exists, machine.id.get()).await?;

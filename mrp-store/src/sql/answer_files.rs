@@ -4,13 +4,11 @@ use mrp_core::answer_file::{AnswerFile, AnswerFileId};
 use mrp_core::event::Journal;
 use mrp_core::id::Id;
 use mrp_core::store::StoreResult;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Sqlite, Transaction};
 
 use super::rows::{get, id, maybe_id, time, to_word, word};
-use super::{SqliteStore, all, commit, deleted, failed, inserted, one, updated};
+use super::{Row, SqlStore, Tx, all, commit, deleted, failed, inserted, one, sql, updated};
 
-fn answer_file(row: &SqliteRow) -> StoreResult<AnswerFile> {
+fn answer_file(row: &Row) -> StoreResult<AnswerFile> {
     Ok(AnswerFile {
         id: id(row, "id")?,
         revision: get(row, "revision")?,
@@ -25,13 +23,13 @@ fn answer_file(row: &SqliteRow) -> StoreResult<AnswerFile> {
     })
 }
 
-impl SqliteStore {
+impl SqlStore {
     pub(super) async fn every_answer_file(&self) -> StoreResult<Vec<AnswerFile>> {
-        all(sqlx::query("SELECT * FROM answer_files ORDER BY id").fetch_all(&self.read).await, answer_file)
+        all(sql("SELECT * FROM answer_files ORDER BY id").fetch_all(&self.read).await, answer_file)
     }
 
     pub(super) async fn answer_file_with_id(&self, id: AnswerFileId) -> StoreResult<Option<AnswerFile>> {
-        let query = sqlx::query("SELECT * FROM answer_files WHERE id = $1").bind(id.get());
+        let query = sql("SELECT * FROM answer_files WHERE id = $1").bind(id.get());
         one(query.fetch_optional(&self.read).await, answer_file)
     }
 
@@ -41,7 +39,7 @@ impl SqliteStore {
         journal: &Journal,
     ) -> StoreResult<AnswerFile> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query(
+        let query = sql(
             "INSERT INTO answer_files (revision, name, kind, description, content, owner_id, known_good, public, saved) VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
         );
         let query = query.bind(&file.name).bind(to_word(&file.kind)?).bind(&file.description);
@@ -59,9 +57,9 @@ impl SqliteStore {
         journal: &Journal,
     ) -> StoreResult<AnswerFile> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query("SELECT content FROM answer_files WHERE id = $1").bind(file.id.get());
-        let before = one(query.fetch_optional(&mut *tx).await, |row| get::<Option<String>>(row, "content"))?;
-        let query = sqlx::query(
+        let query = sql("SELECT content FROM answer_files WHERE id = $1").bind(file.id.get());
+        let before = one(query.fetch_optional(&mut tx).await, |row| get::<Option<String>>(row, "content"))?;
+        let query = sql(
             "UPDATE answer_files SET revision = revision + 1, name = $3, kind = $4, description = $5, content = $6, owner_id = $7, known_good = $8, public = $9, saved = $10 WHERE id = $1 AND revision = $2",
         );
         let query = query.bind(file.id.get()).bind(file.revision).bind(&file.name).bind(to_word(&file.kind)?);
@@ -77,15 +75,14 @@ impl SqliteStore {
 
     pub(super) async fn remove_answer_file(&self, id: AnswerFileId, journal: &Journal) -> StoreResult<()> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query("DELETE FROM answer_files WHERE id = $1").bind(id.get());
+        let query = sql("DELETE FROM answer_files WHERE id = $1").bind(id.get());
         deleted(&mut tx, query, "machines").await?;
         commit(tx, journal).await
     }
 }
 
-async fn keep_version(tx: &mut Transaction<'static, Sqlite>, file: &AnswerFile) -> StoreResult<()> {
-    let query =
-        sqlx::query("INSERT INTO answer_file_versions (answer_file_id, content, saved) VALUES ($1, $2, $3)");
+async fn keep_version(tx: &mut Tx, file: &AnswerFile) -> StoreResult<()> {
+    let query = sql("INSERT INTO answer_file_versions (answer_file_id, content, saved) VALUES ($1, $2, $3)");
     let query = query.bind(file.id.get()).bind(&file.content).bind(file.saved.0);
-    query.execute(&mut **tx).await.map_err(failed).map(drop)
+    query.execute(&mut *tx).await.map_err(failed).map(drop)
 }

@@ -1,0 +1,138 @@
+//! PostgreSQL: connecting, checking and migrating a database, with errors that name the database (never its password)
+//! and the cause. Migrations run under an advisory lock, each in a transaction: of two servers on an empty database one
+//! makes the tables, and an interrupted migration leaves nothing.
+
+use std::time::Duration;
+
+use mrp_core::store::{StoreError, StoreResult};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, Row};
+
+use super::SqlStore;
+use super::database::{Database, Pool};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+const READERS: u32 = 8;
+/// Writers take turns: one writes while another one begins.
+const WRITERS: u32 = 2;
+/// How long a start waits for the server's answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A connection that was idle for so long is asked whether it lives before it is used.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// The store in a database.
+pub(super) async fn open(url: &str) -> StoreResult<SqlStore> {
+    let known = url.starts_with("postgres://") || url.starts_with("postgresql://");
+    let Some(options) = url.parse::<PgConnectOptions>().ok().filter(|_| known) else {
+        let message = "the database URL is wrong; write postgres://user@host:5432/database";
+        return Err(StoreError::Internal(message.into()));
+    };
+    let named = Named::of(&options);
+    named.try_once(&options).await?;
+    let options = options.application_name("mrp").options([
+        // A writer that waits for another server's, and a server that was stopped while it wrote.
+        ("lock_timeout", "20s"),
+        ("idle_in_transaction_session_timeout", "60s"),
+    ]);
+    let write = pool(WRITERS, Duration::from_secs(30)).connect_with(options.clone()).await;
+    let write = write.map_err(|error| named.refused(error))?;
+    migrate(&named, &write).await?;
+    let read = pool(READERS, Duration::from_secs(10)).connect_with(options).await;
+    let read = read.map_err(|error| named.refused(error))?;
+    Ok(SqlStore { read: Pool::Postgres(read), write: Pool::Postgres(write), database: Database::Postgres })
+}
+
+fn pool(connections: u32, wait: Duration) -> PgPoolOptions {
+    let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(wait);
+    // After a restart of the server a connection is dead, and nobody has said so.
+    pool.test_before_acquire(false).before_acquire(|connection, about| {
+        Box::pin(async move { Ok(about.idle_for < IDLE || connection.ping().await.is_ok()) })
+    })
+}
+
+/// Brings the tables up to date.
+async fn migrate(named: &Named, pool: &PgPool) -> StoreResult<()> {
+    let about = sqlx::query(
+        "SELECT current_setting('server_encoding'), current_schema(), (SELECT COUNT(*) FROM pg_tables WHERE schemaname = current_schema()), EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = '_sqlx_migrations')",
+    );
+    let row = about.fetch_one(pool).await.map_err(|error| named.refused(error))?;
+    let get = |error: sqlx::Error| named.refused(error);
+    let encoding: String = row.try_get(0).map_err(get)?;
+    let schema: Option<String> = row.try_get(1).map_err(get)?;
+    let (tables, ours): (i64, bool) = (row.try_get(2).map_err(get)?, row.try_get(3).map_err(get)?);
+    if encoding != "UTF8" {
+        let what = format!("has the encoding {encoding}; make it with: CREATE DATABASE … ENCODING 'UTF8'");
+        return Err(named.broken(&what));
+    }
+    if schema.is_none() {
+        return Err(named.broken("has no schema that this user may use; GRANT it one"));
+    }
+    if tables > 0 && !ours {
+        return Err(named.broken("is a database of another program; make one for mrp alone"));
+    }
+    MIGRATIONS.run(pool).await.map_err(|error| named.unmigrated(error))
+}
+
+/// A database as it is named in errors.
+struct Named(String);
+
+impl Named {
+    fn of(options: &PgConnectOptions) -> Self {
+        let database = options.get_database().unwrap_or(options.get_username());
+        let place = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => format!("{}:{}", options.get_host(), options.get_port()),
+        };
+        Self(format!("PostgreSQL database {database:?} on {place}"))
+    }
+
+    /// Connects once: a pool would only say that its time is over.
+    async fn try_once(&self, options: &PgConnectOptions) -> StoreResult<()> {
+        let connected = tokio::time::timeout(PATIENCE, options.connect()).await;
+        let connection = connected.map_err(|_| self.unavailable("cannot be reached: it does not answer"))?;
+        let closed = connection.map_err(|error| self.refused(error))?.close().await;
+        closed.map_err(|error| self.refused(error))
+    }
+
+    /// Why a database could not be opened.
+    fn refused(&self, error: sqlx::Error) -> StoreError {
+        let Some(database) = error.as_database_error() else {
+            return self.unavailable(&format!("cannot be reached: {error}"));
+        };
+        let message = database.message().to_owned();
+        let code = database.try_downcast_ref::<PgDatabaseError>().map_or("", PgDatabaseError::code);
+        match (code.get(..2).unwrap_or_default(), code) {
+            ("28", _) => self.broken(&format!("refuses the login: {message}")),
+            (_, "3D000") => self.broken("is missing; make it with: createdb"),
+            (_, "42501") => self.broken(&format!(
+                "does not let this user make tables ({message}); let the user own the database"
+            )),
+            ("08" | "53" | "55" | "57", _) => self.unavailable(&format!("cannot be used yet: {message}")),
+            _ => self.broken(&format!("cannot be opened: {message}")),
+        }
+    }
+
+    fn unmigrated(&self, error: MigrateError) -> StoreError {
+        let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+        match error {
+            MigrateError::VersionMissing(version) if version > known => self.broken(&format!(
+                "was written by a newer mrp (schema {version}, this one knows up to {known}); run that one"
+            )),
+            MigrateError::VersionMissing(version) | MigrateError::VersionMismatch(version) => self.broken(
+                &format!("has a schema {version} that is not mrp's; is it a database of another program?"),
+            ),
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => self.refused(error),
+            other => self.broken(&format!("cannot be brought up to date: {other}")),
+        }
+    }
+
+    fn unavailable(&self, what: &str) -> StoreError {
+        StoreError::Unavailable(format!("{} {what}", self.0).into())
+    }
+
+    fn broken(&self, what: &str) -> StoreError {
+        StoreError::Internal(format!("{} {what}", self.0).into())
+    }
+}
