@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Id, Timestamp};
@@ -11,7 +12,7 @@ use crate::user::UserId;
 pub type AnswerFileId = Id<AnswerFile>;
 
 /// Which installer an answer file is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AnswerFileKind {
     /// Debian installer.

@@ -4,14 +4,21 @@
 //! Requests of routes that mr-provisioner had are checked key by key in `mrp-web`, since its clients send ids as
 //! strings and its refusals depend on the key.
 
+pub mod dhcp;
+pub mod settings;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::id::Timestamp;
 use crate::run::{RunPlan, Stage};
 
+/// One line of text: no control characters.
+const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+
 /// Every refusal: `errors` is a list of strings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     /// mr-provisioner's class of errors (`InvalidUsage`, `NotFound`, `BMCError`, …).
     pub error_type: String,
@@ -20,7 +27,7 @@ pub struct ErrorBody {
 }
 
 /// `GET /machine`, `GET|PUT /machine/{id}`, `POST /machine/reservation`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Machine {
     /// Architecture's name.
     pub arch: String,
@@ -45,7 +52,7 @@ pub struct Machine {
 }
 
 /// `GET /machine/{id}/detail`: what `mrp machine show` shows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MachineDetail {
     /// The machine as `GET /machine/{id}` has it.
     #[serde(flatten)]
@@ -67,7 +74,7 @@ pub struct MachineDetail {
 }
 
 /// `POST /machine` (admins).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMachine {
     /// Unique name.
@@ -86,7 +93,7 @@ pub struct NewMachine {
 }
 
 /// `PATCH /machine/{id}` (admins): what a machine is. Absent keys stay; `null` clears.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MachineDefinition {
     /// Unique name.
@@ -104,7 +111,7 @@ pub struct MachineDefinition {
 }
 
 /// `GET /machine/{id}/interface`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Interface {
     /// `dynamic`, `dynamic-reserved`, `static`.
     pub config_type_v4: String,
@@ -135,7 +142,7 @@ pub struct Interface {
 }
 
 /// `POST /machine/{id}/interface` (admins).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewInterface {
     /// MAC address.
@@ -149,7 +156,7 @@ pub struct NewInterface {
 }
 
 /// `GET /machine/{id}/assignee`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Assignee {
     /// Id.
     pub id: i64,
@@ -160,7 +167,7 @@ pub struct Assignee {
 }
 
 /// `GET|POST /machine/{id}/power`, `GET|POST|PUT /machine/{id}/state`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct State {
     /// The state.
@@ -168,7 +175,7 @@ pub struct State {
 }
 
 /// `GET /image`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Image {
     /// Architecture's name.
     pub arch: String,
@@ -192,7 +199,7 @@ pub struct Image {
 }
 
 /// `GET /image/{id}/detail`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ImageDetail {
     /// The image as `GET /image/{id}` has it.
     #[serde(flatten)]
@@ -204,7 +211,7 @@ pub struct ImageDetail {
 }
 
 /// `GET /preseed`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Preseed {
     /// Template.
     pub content: Option<String>,
@@ -226,7 +233,7 @@ pub struct Preseed {
 }
 
 /// `GET /preseed/{id}/render?machine={id}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RenderedPreseed {
     /// The text as the machine would get it.
     pub text: String,
@@ -235,7 +242,7 @@ pub struct RenderedPreseed {
 }
 
 /// `POST /session`: log in.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Login {
     /// User's name.
@@ -245,7 +252,7 @@ pub struct Login {
 }
 
 /// Answer of `POST /session` and `POST /token`: the token is shown this once.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct IssuedToken {
     /// Id.
     pub id: i64,
@@ -256,7 +263,7 @@ pub struct IssuedToken {
 }
 
 /// `POST /token`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// What it is for.
@@ -268,7 +275,7 @@ pub struct NewToken {
 }
 
 /// `GET /token`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Token {
     /// Id.
     pub id: i64,
@@ -285,7 +292,7 @@ pub struct Token {
 }
 
 /// `GET /user`, `GET /user/{id}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct User {
     /// Id.
     pub id: i64,
@@ -300,7 +307,7 @@ pub struct User {
 }
 
 /// `POST /user` (admins).
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// Unique name.
@@ -319,7 +326,7 @@ pub struct NewUser {
 }
 
 /// `PUT /user/{id}`: absent keys stay.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserChange {
     /// E-mail.
@@ -337,7 +344,7 @@ pub struct UserChange {
 }
 
 /// `GET /arch`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Arch {
     /// Id.
     pub id: i64,
@@ -348,7 +355,7 @@ pub struct Arch {
 }
 
 /// `POST /arch`, `PUT /arch/{id}` (admins).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewArch {
     /// Unique name.
@@ -359,7 +366,7 @@ pub struct NewArch {
 }
 
 /// `GET /subarch`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Subarch {
     /// Id.
     pub id: i64,
@@ -376,7 +383,7 @@ pub struct Subarch {
 }
 
 /// `POST /subarch`, `PUT /subarch/{id}` (admins).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewSubarch {
     /// Architecture's name; ignored by `PUT`.
@@ -395,7 +402,7 @@ pub struct NewSubarch {
 }
 
 /// `GET /bmc` (admins). The password is never shown.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Bmc {
     /// Id.
     pub id: i64,
@@ -414,7 +421,7 @@ pub struct Bmc {
 }
 
 /// `POST /bmc`, `PUT /bmc/{id}` (admins). `PUT` without a password keeps it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewBmc {
     /// Unique name.
@@ -439,7 +446,7 @@ pub struct NewBmc {
 }
 
 /// `GET /network`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Network {
     /// Id.
     pub id: i64,
@@ -458,7 +465,7 @@ pub struct Network {
 }
 
 /// `POST /network`, `PUT /network/{id}` (admins).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewNetwork {
     /// Unique name.
@@ -480,7 +487,7 @@ pub struct NewNetwork {
 }
 
 /// `POST /run`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewRun {
     /// Machine's id.
@@ -491,7 +498,7 @@ pub struct NewRun {
 }
 
 /// `GET /run`, `GET /run/{id}`, answer of `POST /run` and `POST /run/{id}/cancel`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Run {
     /// Id.
     pub id: i64,
@@ -518,7 +525,7 @@ pub struct Run {
 }
 
 /// `GET /discovered`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Discovered {
     /// MAC address.
     pub mac: String,

@@ -1,7 +1,8 @@
 //! What happened to machines, and who changed what.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::id::{Id, Timestamp};
 use crate::machine::MachineId;
@@ -13,7 +14,7 @@ pub type EventId = Id<Event>;
 pub type AuditId = Id<AuditEntry>;
 
 /// What kind of thing happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// A power command or its failure.
@@ -94,7 +95,7 @@ pub struct NewEvent {
 }
 
 /// Something that happened to a machine.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// Row id.
     pub id: EventId,
@@ -111,6 +112,7 @@ pub struct Event {
     /// What happened, in words.
     pub text: String,
     /// Details for programs.
+    #[schemars(with = "Map<String, Value>")]
     pub data: Value,
 }
 
@@ -132,7 +134,7 @@ pub struct NewAudit {
 }
 
 /// What a person or token changed. Append-only.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditEntry {
     /// Row id.
     pub id: AuditId,
@@ -147,6 +149,7 @@ pub struct AuditEntry {
     /// Its name.
     pub name: String,
     /// What changed.
+    #[schemars(with = "Option<Map<String, Value>>")]
     pub changes: Value,
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::arch::ArchId;
@@ -13,7 +14,7 @@ use crate::user::UserId;
 pub type ImageId = Id<Image>;
 
 /// What an image is. The API's words are those of mr-provisioner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum ImageKind {
     /// A kernel.
     Kernel,

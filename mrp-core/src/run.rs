@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Id, Timestamp};
@@ -21,7 +22,7 @@ pub type RunId = Id<Run>;
 const SAME_BOOT: Duration = Duration::from_secs(30);
 
 /// The stages of a run, in the order in which they are expected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StageKind {
     /// The power command was sent.
@@ -59,7 +60,7 @@ impl StageKind {
 }
 
 /// A stage that was observed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stage {
     /// Which.
     pub stage: StageKind,
@@ -122,7 +123,7 @@ impl RunStatus {
 }
 
 /// A file that the run boots, as it was when the run started.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunFile {
     /// The image's name.
     pub name: String,
@@ -131,7 +132,7 @@ pub struct RunFile {
 }
 
 /// What a run is to do, as it was when the run started.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunPlan {
     /// A person does the installation at the console: nothing is expected after the kernel.
     pub manual: bool,

@@ -10,13 +10,16 @@ mod call;
 mod error;
 mod machine;
 mod metrics;
+mod openapi;
 mod reply;
+mod route;
 mod router;
 mod schema;
 mod server;
 mod stall;
 mod tls;
 
+pub use openapi::{machine_document, people_document};
 pub use router::{RouteInfo, Who, machine_routes, people_routes};
 pub use server::{ListenError, Listener, MachineConfig, PeopleConfig, Web};
 pub use tls::{Tls, TlsError};

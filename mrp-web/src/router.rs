@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
 use percent_encoding::percent_decode_str;
 use warp::filters::BoxedFilter;
 use warp::http::header::{
@@ -20,39 +19,12 @@ use warp::{Filter, Rejection};
 
 use crate::auth;
 use crate::call::{Body, Call, Peer, State};
-use crate::error::{Answer, ApiError};
+use crate::error::ApiError;
 use crate::reply::{self, Response};
+pub use crate::route::RouteInfo;
+pub use crate::route::Who;
+pub(crate) use crate::route::{Kind, Route};
 use crate::{api, machine};
-
-/// Who may use a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Who {
-    /// Anyone, without a token.
-    Anyone,
-    /// Every user.
-    User,
-    /// Whoever holds the machine, and admins.
-    Holder,
-    /// Whoever owns the object, and admins.
-    Owner,
-    /// Admins.
-    Admin,
-    /// The site's DHCP server and its programs: by address or shared token.
-    Dhcp,
-}
-
-/// A route, for documents and tests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RouteInfo {
-    /// `GET`, ….
-    pub method: &'static str,
-    /// The path; `{name}` is one segment, `{name*}` the rest.
-    pub path: &'static str,
-    /// Its name in metrics and documents.
-    pub operation: &'static str,
-    /// Who may use it.
-    pub who: Who,
-}
 
 /// The routes of the door for people and programs.
 pub fn people_routes() -> Vec<RouteInfo> {
@@ -62,38 +34,6 @@ pub fn people_routes() -> Vec<RouteInfo> {
 /// The routes of the machines' door.
 pub fn machine_routes() -> Vec<RouteInfo> {
     machine::routes().iter().map(|route| route.info).collect()
-}
-
-type Handler = Arc<dyn Fn(Call) -> BoxFuture<'static, Answer> + Send + Sync>;
-
-/// A route with its handler.
-#[derive(Clone)]
-pub(crate) struct Route {
-    info: RouteInfo,
-    handler: Handler,
-}
-
-impl Route {
-    pub(crate) fn new<F, A>(
-        method: &'static str,
-        path: &'static str,
-        operation: &'static str,
-        who: Who,
-        handler: F,
-    ) -> Self
-    where
-        F: Fn(Call) -> A + Send + Sync + 'static,
-        A: Future<Output = Answer> + Send + 'static,
-    {
-        let info = RouteInfo { method, path, operation, who };
-        Self { info, handler: Arc::new(move |call| Box::pin(handler(call))) }
-    }
-
-    /// The segment that routes are grouped by.
-    fn first_segment(&self) -> &'static str {
-        let path = self.info.path.strip_prefix("/api/v1").unwrap_or(self.info.path);
-        path.trim_start_matches('/').split('/').next().unwrap_or("")
-    }
 }
 
 /// Whose language refusals are in.

@@ -15,6 +15,7 @@ mod image;
 mod interface;
 mod machine;
 mod network;
+mod openapi;
 mod power;
 mod preseed;
 mod routes;

@@ -12,14 +12,40 @@ use crate::router::{Route, Who};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/api/v1/arch", "list_archs", Who::User, list),
-        Route::new("POST", "/api/v1/arch", "create_arch", Who::Admin, create),
-        Route::new("PUT", "/api/v1/arch/{id}", "set_arch", Who::Admin, set),
-        Route::new("DELETE", "/api/v1/arch/{id}", "delete_arch", Who::Admin, delete),
-        Route::new("GET", "/api/v1/subarch", "list_subarchs", Who::User, list_subarchs),
-        Route::new("POST", "/api/v1/subarch", "create_subarch", Who::Admin, create_subarch),
-        Route::new("PUT", "/api/v1/subarch/{id}", "set_subarch", Who::Admin, set_subarch),
-        Route::new("DELETE", "/api/v1/subarch/{id}", "delete_subarch", Who::Admin, delete_subarch),
+        Route::new("GET", "/api/v1/arch", "list_archs", Who::User, list)
+            .about("Architectures")
+            .answers::<Vec<api::Arch>>(200),
+        Route::new("POST", "/api/v1/arch", "create_arch", Who::Admin, create)
+            .about("Makes an architecture")
+            .body::<api::NewArch>()
+            .answers::<api::Arch>(201)
+            .refuses(&[409]),
+        Route::new("PUT", "/api/v1/arch/{id}", "set_arch", Who::Admin, set)
+            .about("Changes an architecture")
+            .body::<api::NewArch>()
+            .answers::<api::Arch>(200)
+            .refuses(&[409]),
+        Route::new("DELETE", "/api/v1/arch/{id}", "delete_arch", Who::Admin, delete)
+            .about("Removes an architecture that nothing uses")
+            .answers_nothing(204)
+            .refuses(&[409]),
+        Route::new("GET", "/api/v1/subarch", "list_subarchs", Who::User, list_subarchs)
+            .about("Subarchitectures")
+            .answers::<Vec<api::Subarch>>(200),
+        Route::new("POST", "/api/v1/subarch", "create_subarch", Who::Admin, create_subarch)
+            .about("Makes a subarchitecture")
+            .body::<api::NewSubarch>()
+            .answers::<api::Subarch>(201)
+            .refuses(&[404, 409]),
+        Route::new("PUT", "/api/v1/subarch/{id}", "set_subarch", Who::Admin, set_subarch)
+            .about("Changes a subarchitecture")
+            .body::<api::NewSubarch>()
+            .answers::<api::Subarch>(200)
+            .refuses(&[409]),
+        Route::new("DELETE", "/api/v1/subarch/{id}", "delete_subarch", Who::Admin, delete_subarch)
+            .about("Removes a subarchitecture that no machine uses")
+            .answers_nothing(204)
+            .refuses(&[409]),
     ]
 }
 

@@ -7,21 +7,43 @@ use mrp_core::service::assignments::AssignmentView;
 use crate::call::Call;
 use crate::error::{Answer, ApiError};
 use crate::reply;
-use crate::router::{Route, Who};
+use crate::router::{Kind, Route, Who};
+
+/// An assignment in a path.
+const ASSIGNEE: &str = "^([1-9][0-9]{0,17}|self)$";
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/api/v1/machine/{id}/assignee", "list_assignees", Who::User, list),
-        Route::new("POST", "/api/v1/machine/{id}/assignee", "assign_machine", Who::Admin, create),
-        Route::new("GET", "/api/v1/machine/{id}/assignee/{assignee}", "get_assignee", Who::User, get),
-        Route::new("PUT", "/api/v1/machine/{id}/assignee/{assignee}", "set_assignee", Who::Owner, set),
+        Route::new("GET", "/api/v1/machine/{id}/assignee", "list_assignees", Who::User, list)
+            .about("Who holds a machine")
+            .answers::<Vec<api::Assignee>>(200),
+        Route::new("POST", "/api/v1/machine/{id}/assignee", "assign_machine", Who::Admin, create)
+            .about("Gives a machine to a user")
+            .body::<api::settings::NewAssignee>()
+            .answers::<api::Assignee>(201)
+            .refuses(&[409]),
+        Route::new("GET", "/api/v1/machine/{id}/assignee/{assignee}", "get_assignee", Who::User, get)
+            .about("One assignment")
+            .segment("assignee", Kind::Pattern(ASSIGNEE), "Its id, or `self`")
+            .answers::<api::Assignee>(200),
+        Route::new("PUT", "/api/v1/machine/{id}/assignee/{assignee}", "set_assignee", Who::Owner, set)
+            .about("Changes the reason of an assignment")
+            .segment("assignee", Kind::Pattern(ASSIGNEE), "Its id, or `self`")
+            .body::<api::settings::AssigneeReason>()
+            .answers::<api::Assignee>(200)
+            .refuses(&[409]),
         Route::new(
             "DELETE",
             "/api/v1/machine/{id}/assignee/{assignee}",
             "release_machine",
             Who::Owner,
             delete,
-        ),
+        )
+        .about("Gives a machine back")
+        .note("Ends the holder's run; with the last holder, netboot and boot device are reset.")
+        .segment("assignee", Kind::Pattern(ASSIGNEE), "Its id, or `self`")
+        .answers_nothing(204)
+        .refuses(&[409]),
     ]
 }
 

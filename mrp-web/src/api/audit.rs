@@ -1,14 +1,21 @@
 //! The audit log; admins only.
 
+use mrp_core::event::AuditEntry;
 use mrp_core::id::Id;
 
 use crate::call::Call;
 use crate::error::Answer;
 use crate::reply;
-use crate::router::{Route, Who};
+use crate::router::{Kind, Route, Who};
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![Route::new("GET", "/api/v1/audit", "list_audit", Who::Admin, list)]
+    vec![
+        Route::new("GET", "/api/v1/audit", "list_audit", Who::Admin, list)
+            .about("Who changed what, in the order of ids; at most 1,000")
+            .query("after", Kind::Number(0, i64::MAX as u64), "Only entries after this one")
+            .query("limit", Kind::Number(0, u32::MAX as u64), "At most so many")
+            .answers::<Vec<AuditEntry>>(200),
+    ]
 }
 
 async fn list(call: Call) -> Answer {

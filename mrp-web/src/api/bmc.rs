@@ -5,6 +5,7 @@ use mrp_core::bmc_entry::{BmcEntry, BmcId};
 use mrp_core::secret::Secret;
 use mrp_core::service::bmcs::BmcSpec;
 use mrp_core::{Actor, Provisioner, api};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::call::Call;
@@ -14,17 +15,37 @@ use crate::router::{Route, Who};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/api/v1/bmc", "list_bmcs", Who::Admin, list),
-        Route::new("POST", "/api/v1/bmc", "create_bmc", Who::Admin, create),
-        Route::new("GET", "/api/v1/bmc/{id}", "get_bmc", Who::Admin, get),
-        Route::new("PUT", "/api/v1/bmc/{id}", "set_bmc", Who::Admin, set),
-        Route::new("DELETE", "/api/v1/bmc/{id}", "delete_bmc", Who::Admin, delete),
-        Route::new("POST", "/api/v1/bmc/{id}/test", "test_bmc", Who::Admin, test),
+        Route::new("GET", "/api/v1/bmc", "list_bmcs", Who::Admin, list)
+            .about("BMCs, without their passwords")
+            .answers::<Vec<api::Bmc>>(200),
+        Route::new("POST", "/api/v1/bmc", "create_bmc", Who::Admin, create)
+            .about("Makes a BMC")
+            .body::<api::NewBmc>()
+            .answers::<api::Bmc>(201)
+            .refuses(&[409]),
+        Route::new("GET", "/api/v1/bmc/{id}", "get_bmc", Who::Admin, get)
+            .about("One BMC, without its password")
+            .answers::<api::Bmc>(200),
+        Route::new("PUT", "/api/v1/bmc/{id}", "set_bmc", Who::Admin, set)
+            .about("Changes a BMC")
+            .note("Without a password the old one stays.")
+            .body::<api::NewBmc>()
+            .answers::<api::Bmc>(200)
+            .refuses(&[409]),
+        Route::new("DELETE", "/api/v1/bmc/{id}", "delete_bmc", Who::Admin, delete)
+            .about("Removes a BMC that no machine uses")
+            .answers_nothing(204)
+            .refuses(&[409]),
+        Route::new("POST", "/api/v1/bmc/{id}/test", "test_bmc", Who::Admin, test)
+            .about("Asks a BMC for the power state of a node")
+            .body::<TestBmc>()
+            .answers::<api::State>(200)
+            .refuses(&[409, 502, 504]),
     ]
 }
 
 /// `POST /bmc/{id}/test`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TestBmc {
     /// Address behind the BMC.

@@ -9,7 +9,11 @@ use crate::reply;
 use crate::router::{Route, Who};
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![Route::new("GET", "/api/v1/discovered", "list_discovered", Who::User, list)]
+    vec![
+        Route::new("GET", "/api/v1/discovered", "list_discovered", Who::User, list)
+            .about("Clients that asked for an address and belong to no machine")
+            .answers::<Vec<api::Discovered>>(200),
+    ]
 }
 
 async fn list(call: Call) -> Answer {

@@ -15,7 +15,7 @@ use warp::Reply;
 use crate::call::Call;
 use crate::error::{Answer, ApiError};
 use crate::reply;
-use crate::router::{Route, Who};
+use crate::router::{Kind, Route, Who};
 
 /// Longest silence on a stream, so that proxies keep it and dead clients are noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -24,8 +24,22 @@ const RECHECK: Duration = Duration::from_secs(30);
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/api/v1/event", "list_events", Who::User, list),
-        Route::new("GET", "/api/v1/event/stream", "follow_events", Who::User, follow),
+        Route::new("GET", "/api/v1/event", "list_events", Who::User, list)
+            .about("Events in the order of their ids; at most 1,000")
+            .query("machine", Kind::Id, "Only those of this machine")
+            .query("run", Kind::Id, "Only those of this run")
+            .query("after", Kind::Number(0, i64::MAX as u64), "Only those after this event")
+            .query("last", Kind::Number(0, u32::MAX as u64), "Only the last so many")
+            .query("limit", Kind::Number(0, u32::MAX as u64), "At most so many")
+            .answers::<Vec<Event>>(200),
+        Route::new("GET", "/api/v1/event/stream", "follow_events", Who::User, follow)
+            .about("Events as they are written")
+            .note("Server-sent events; `id` is the event's id, `event` its kind, `data` its JSON.")
+            .query("machine", Kind::Id, "Only those of this machine")
+            .query("run", Kind::Id, "Only those of this run")
+            .query("after", Kind::Number(0, i64::MAX as u64), "Only those after this event")
+            .header("Last-Event-ID", Kind::Id, "Go on after this event")
+            .streams::<Event>(),
     ]
 }
 

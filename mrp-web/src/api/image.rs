@@ -7,16 +7,36 @@ use crate::api::upload;
 use crate::call::Call;
 use crate::error::Answer;
 use crate::reply;
-use crate::router::{Route, Who};
+use crate::router::{Kind, Route, Who};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/api/v1/image", "list_images", Who::User, list),
-        Route::new("POST", "/api/v1/image", "upload_image", Who::User, upload::upload),
-        Route::new("GET", "/api/v1/image/{id}", "get_image", Who::User, get),
-        Route::new("PUT", "/api/v1/image/{id}", "set_image", Who::Owner, set),
-        Route::new("DELETE", "/api/v1/image/{id}", "delete_image", Who::Owner, delete),
-        Route::new("GET", "/api/v1/image/{id}/detail", "get_image_detail", Who::User, detail),
+        Route::new("GET", "/api/v1/image", "list_images", Who::User, list)
+            .about("One's own images, or all that one may use")
+            .query("show_all", Kind::Flag, "`true` for all that one may use")
+            .answers::<Vec<api::Image>>(200),
+        Route::new("POST", "/api/v1/image", "upload_image", Who::User, upload::upload)
+            .about("Uploads an image")
+            .multipart::<api::settings::NewImage>()
+            .answers::<api::Image>(201)
+            .refuses(&[409, 507]),
+        Route::new("GET", "/api/v1/image/{id}", "get_image", Who::User, get)
+            .about("One image")
+            .answers::<api::Image>(200)
+            .refuses(&[403]),
+        Route::new("PUT", "/api/v1/image/{id}", "set_image", Who::Owner, set)
+            .about("Changes what is said of an image")
+            .body::<api::settings::ImageSettings>()
+            .answers::<api::Image>(200)
+            .refuses(&[409]),
+        Route::new("DELETE", "/api/v1/image/{id}", "delete_image", Who::Owner, delete)
+            .about("Removes an image that nothing uses")
+            .answers_nothing(204)
+            .refuses(&[409]),
+        Route::new("GET", "/api/v1/image/{id}/detail", "get_image_detail", Who::User, detail)
+            .about("An image with size and checksum")
+            .answers::<api::ImageDetail>(200)
+            .refuses(&[403]),
     ]
 }
 

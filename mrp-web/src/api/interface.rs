@@ -15,17 +15,32 @@ use crate::schema::Fields;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/api/v1/machine/{id}/interface", "list_interfaces", Who::User, list),
-        Route::new("POST", "/api/v1/machine/{id}/interface", "create_interface", Who::Admin, create),
-        Route::new("GET", "/api/v1/machine/{id}/interface/{interface}", "get_interface", Who::User, get),
-        Route::new("PUT", "/api/v1/machine/{id}/interface/{interface}", "set_interface", Who::Holder, set),
+        Route::new("GET", "/api/v1/machine/{id}/interface", "list_interfaces", Who::User, list)
+            .about("Interfaces of a machine")
+            .answers::<Vec<api::Interface>>(200),
+        Route::new("POST", "/api/v1/machine/{id}/interface", "create_interface", Who::Admin, create)
+            .about("Adds an interface")
+            .body::<api::NewInterface>()
+            .answers::<api::Interface>(201)
+            .refuses(&[409]),
+        Route::new("GET", "/api/v1/machine/{id}/interface/{interface}", "get_interface", Who::User, get)
+            .about("One interface")
+            .answers::<api::Interface>(200),
+        Route::new("PUT", "/api/v1/machine/{id}/interface/{interface}", "set_interface", Who::Holder, set)
+            .about("Sets an interface's address, name, network")
+            .body::<api::settings::InterfaceSettings>()
+            .answers::<api::Interface>(200)
+            .refuses(&[409]),
         Route::new(
             "DELETE",
             "/api/v1/machine/{id}/interface/{interface}",
             "delete_interface",
             Who::Admin,
             delete,
-        ),
+        )
+        .about("Removes an interface")
+        .answers_nothing(204)
+        .refuses(&[409]),
     ]
 }
 

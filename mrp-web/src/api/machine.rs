@@ -10,18 +10,38 @@ use crate::api::{assignee, bmc, interface};
 use crate::call::Call;
 use crate::error::{Answer, ApiError};
 use crate::reply;
-use crate::router::{Route, Who};
+use crate::router::{Kind, Route, Who};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/api/v1/machine", "list_machines", Who::User, list),
-        Route::new("POST", "/api/v1/machine", "create_machine", Who::Admin, create),
-        Route::new("POST", "/api/v1/machine/reservation", "reserve_machine", Who::User, reserve),
-        Route::new("GET", "/api/v1/machine/{id}", "get_machine", Who::User, get),
-        Route::new("PUT", "/api/v1/machine/{id}", "set_machine", Who::Holder, set),
-        Route::new("PATCH", "/api/v1/machine/{id}", "define_machine", Who::Admin, define),
-        Route::new("DELETE", "/api/v1/machine/{id}", "delete_machine", Who::Admin, delete),
-        Route::new("GET", "/api/v1/machine/{id}/detail", "get_machine_detail", Who::User, detail),
+        Route::new("GET", "/api/v1/machine", "list_machines", Who::User, list).about("Machines that one holds, or all")
+.query("show_all", Kind::Flag, "`true` for the machines of all")
+.query("q", Kind::Text, "In the query language: `(and (= arch \"arm64\") (= assignee_count 0))`")
+.answers::<Vec<api::Machine>>(200),
+        Route::new("POST", "/api/v1/machine", "create_machine", Who::Admin, create).about("Makes a machine")
+.body::<api::NewMachine>()
+.answers::<api::Machine>(201)
+.refuses(&[404, 409]),
+        Route::new("POST", "/api/v1/machine/reservation", "reserve_machine", Who::User, reserve).about("Takes a free machine")
+.note("The first free one by id that matches the query; of several who ask at once, each gets another.")
+.body::<api::settings::Reservation>()
+.answers::<api::Machine>(200)
+.refuses(&[404, 409]),
+        Route::new("GET", "/api/v1/machine/{id}", "get_machine", Who::User, get).about("One machine")
+.answers::<api::Machine>(200),
+        Route::new("PUT", "/api/v1/machine/{id}", "set_machine", Who::Holder, set).about("Sets how a machine boots")
+.body::<api::settings::MachineSettings>()
+.answers::<api::Machine>(200)
+.refuses(&[409]),
+        Route::new("PATCH", "/api/v1/machine/{id}", "define_machine", Who::Admin, define).about("Changes what a machine is")
+.body::<api::MachineDefinition>()
+.answers::<api::Machine>(200)
+.refuses(&[409]),
+        Route::new("DELETE", "/api/v1/machine/{id}", "delete_machine", Who::Admin, delete).about("Removes a machine with its history")
+.answers_nothing(204)
+.refuses(&[409]),
+        Route::new("GET", "/api/v1/machine/{id}/detail", "get_machine_detail", Who::User, detail).about("A machine with its holders, interfaces and newest run")
+.answers::<api::MachineDetail>(200),
     ]
 }
 

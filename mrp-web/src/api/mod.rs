@@ -5,6 +5,7 @@ mod assignee;
 mod audit;
 mod bmc;
 mod discovered;
+mod docs;
 mod event;
 mod image;
 mod interface;
@@ -41,6 +42,7 @@ pub(crate) fn routes() -> Vec<Route> {
         event::routes(),
         audit::routes(),
         discovered::routes(),
+        docs::routes(),
     ]
     .into_iter()
     .flatten()

@@ -12,11 +12,26 @@ use crate::router::{Route, Who};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/api/v1/network", "list_networks", Who::User, list),
-        Route::new("POST", "/api/v1/network", "create_network", Who::Admin, create),
-        Route::new("GET", "/api/v1/network/{id}", "get_network", Who::User, get),
-        Route::new("PUT", "/api/v1/network/{id}", "set_network", Who::Admin, set),
-        Route::new("DELETE", "/api/v1/network/{id}", "delete_network", Who::Admin, delete),
+        Route::new("GET", "/api/v1/network", "list_networks", Who::User, list)
+            .about("Networks")
+            .answers::<Vec<api::Network>>(200),
+        Route::new("POST", "/api/v1/network", "create_network", Who::Admin, create)
+            .about("Makes a network")
+            .body::<api::NewNetwork>()
+            .answers::<api::Network>(201)
+            .refuses(&[409]),
+        Route::new("GET", "/api/v1/network/{id}", "get_network", Who::User, get)
+            .about("One network")
+            .answers::<api::Network>(200),
+        Route::new("PUT", "/api/v1/network/{id}", "set_network", Who::Admin, set)
+            .about("Changes a network")
+            .body::<api::NewNetwork>()
+            .answers::<api::Network>(200)
+            .refuses(&[409]),
+        Route::new("DELETE", "/api/v1/network/{id}", "delete_network", Who::Admin, delete)
+            .about("Removes a network that no interface is in")
+            .answers_nothing(204)
+            .refuses(&[409]),
     ]
 }
 

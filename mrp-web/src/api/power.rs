@@ -1,6 +1,6 @@
 //! Power and installation state of a machine.
 
-use mrp_core::api::State;
+use mrp_core::api::{self, State};
 use mrp_core::machine::MachineState;
 use mrp_core::service::power::{PowerRequest, PowerStatus};
 use mrp_core::service::runs::StartRun;
@@ -13,11 +13,28 @@ use crate::router::{Route, Who};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/api/v1/machine/{id}/power", "get_power", Who::User, power),
-        Route::new("POST", "/api/v1/machine/{id}/power", "set_power", Who::Holder, set_power),
-        Route::new("GET", "/api/v1/machine/{id}/state", "get_state", Who::User, state),
-        Route::new("POST", "/api/v1/machine/{id}/state", "provision", Who::Holder, provision),
-        Route::new("PUT", "/api/v1/machine/{id}/state", "set_state", Who::Holder, set_state),
+        Route::new("GET", "/api/v1/machine/{id}/power", "get_power", Who::User, power)
+            .about("Whether a machine is on")
+            .note("`on`, `off`, `unknown` without a BMC, `Unknown (BMC error)`.")
+            .answers::<api::State>(200),
+        Route::new("POST", "/api/v1/machine/{id}/power", "set_power", Who::Holder, set_power)
+            .about("Switches a machine")
+            .body::<api::settings::SetPower>()
+            .answers::<api::State>(202)
+            .refuses(&[409, 502, 504]),
+        Route::new("GET", "/api/v1/machine/{id}/state", "get_state", Who::User, state)
+            .about("What is known of a machine's installation")
+            .answers::<api::State>(200),
+        Route::new("POST", "/api/v1/machine/{id}/state", "provision", Who::Holder, provision)
+            .about("Starts a run by the machine's BMC")
+            .body::<api::settings::Provision>()
+            .answers::<api::State>(202)
+            .refuses(&[409, 502, 504]),
+        Route::new("PUT", "/api/v1/machine/{id}/state", "set_state", Who::Holder, set_state)
+            .about("Tells how a machine's installation stands")
+            .body::<api::settings::SetState>()
+            .answers::<api::State>(200)
+            .refuses(&[409]),
     ]
 }
 

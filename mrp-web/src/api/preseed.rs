@@ -6,17 +6,37 @@ use mrp_core::service::answer_files::{AnswerFileChange, AnswerFileView};
 use crate::call::{Call, JSON_LIMIT};
 use crate::error::{Answer, ApiError};
 use crate::reply;
-use crate::router::{Route, Who};
+use crate::router::{Kind, Route, Who};
 use crate::schema::Fields;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/api/v1/preseed", "list_preseeds", Who::User, list),
-        Route::new("POST", "/api/v1/preseed", "create_preseed", Who::User, create),
-        Route::new("GET", "/api/v1/preseed/{id}", "get_preseed", Who::User, get),
-        Route::new("PUT", "/api/v1/preseed/{id}", "set_preseed", Who::Owner, set),
-        Route::new("DELETE", "/api/v1/preseed/{id}", "delete_preseed", Who::Owner, delete),
-        Route::new("GET", "/api/v1/preseed/{id}/render", "render_preseed", Who::Holder, render),
+        Route::new("GET", "/api/v1/preseed", "list_preseeds", Who::User, list)
+            .about("One's own answer files, or all that one may use")
+            .query("show_all", Kind::Flag, "`true` for all that one may use")
+            .answers::<Vec<api::Preseed>>(200),
+        Route::new("POST", "/api/v1/preseed", "create_preseed", Who::User, create)
+            .about("Makes an answer file")
+            .body::<api::settings::NewPreseed>()
+            .answers::<api::Preseed>(201)
+            .refuses(&[409]),
+        Route::new("GET", "/api/v1/preseed/{id}", "get_preseed", Who::User, get)
+            .about("One answer file")
+            .answers::<api::Preseed>(200)
+            .refuses(&[403]),
+        Route::new("PUT", "/api/v1/preseed/{id}", "set_preseed", Who::Owner, set)
+            .about("Changes an answer file")
+            .body::<api::settings::PreseedSettings>()
+            .answers::<api::Preseed>(200)
+            .refuses(&[409]),
+        Route::new("DELETE", "/api/v1/preseed/{id}", "delete_preseed", Who::Owner, delete)
+            .about("Removes an answer file that no machine uses")
+            .answers_nothing(204)
+            .refuses(&[409]),
+        Route::new("GET", "/api/v1/preseed/{id}/render", "render_preseed", Who::Holder, render)
+            .about("An answer file as a machine would get it")
+            .needs_query("machine", Kind::Id, "The machine's id")
+            .answers::<api::RenderedPreseed>(200),
     ]
 }
 

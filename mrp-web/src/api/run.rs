@@ -8,14 +8,29 @@ use mrp_core::store::RunFilter;
 use crate::call::Call;
 use crate::error::Answer;
 use crate::reply;
-use crate::router::{Route, Who};
+use crate::router::{Kind, Route, Who};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/api/v1/run", "list_runs", Who::User, list),
-        Route::new("POST", "/api/v1/run", "start_run", Who::Holder, start),
-        Route::new("GET", "/api/v1/run/{id}", "get_run", Who::User, get),
-        Route::new("POST", "/api/v1/run/{id}/cancel", "cancel_run", Who::Holder, cancel),
+        Route::new("GET", "/api/v1/run", "list_runs", Who::User, list)
+            .about("Provision runs, newest first")
+            .query("machine", Kind::Id, "Only those of this machine")
+            .query("active", Kind::Flag, "`true` for those under way")
+            .query("limit", Kind::Number(0, u32::MAX as u64), "At most so many; 0 for all")
+            .answers::<Vec<api::Run>>(200),
+        Route::new("POST", "/api/v1/run", "start_run", Who::Holder, start)
+            .about("Starts a run")
+            .note("By the machine's BMC if it has one; otherwise a person switches it on.")
+            .body::<api::NewRun>()
+            .answers::<api::Run>(201)
+            .refuses(&[404, 409, 502, 504]),
+        Route::new("GET", "/api/v1/run/{id}", "get_run", Who::User, get)
+            .about("One run")
+            .answers::<api::Run>(200),
+        Route::new("POST", "/api/v1/run/{id}/cancel", "cancel_run", Who::Holder, cancel)
+            .about("Cancels a run")
+            .answers::<api::Run>(200)
+            .refuses(&[409]),
     ]
 }
 

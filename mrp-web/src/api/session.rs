@@ -15,9 +15,18 @@ use crate::router::{Route, Who};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("POST", "/api/v1/session", "log_in", Who::Anyone, log_in),
-        Route::new("GET", "/api/v1/session", "get_session", Who::User, who_am_i),
-        Route::new("DELETE", "/api/v1/session", "log_out", Who::User, log_out),
+        Route::new("POST", "/api/v1/session", "log_in", Who::Anyone, log_in)
+            .about("Logs in")
+            .note("The token serves programs, the cookie browsers; they are one session.")
+            .body::<api::Login>()
+            .answers::<api::IssuedToken>(201)
+            .refuses(&[401, 403, 429]),
+        Route::new("GET", "/api/v1/session", "get_session", Who::User, who_am_i)
+            .about("Who one is")
+            .answers::<api::User>(200),
+        Route::new("DELETE", "/api/v1/session", "log_out", Who::User, log_out)
+            .about("Ends the session, or removes the token, that is used")
+            .answers_nothing(204),
     ]
 }
 

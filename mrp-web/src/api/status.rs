@@ -23,15 +23,28 @@ const START_PAGE: &str = "<!doctype html>
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/", "get_start_page", Who::Anyone, start_page),
+        Route::new("GET", "/", "get_start_page", Who::Anyone, start_page)
+            .about("The start page")
+            .answers_text(200, "text/html"),
         Route::new("GET", "/api/v1", "get_api", Who::Anyone, |_| async {
             Ok(reply::redirect(StatusCode::PERMANENT_REDIRECT, "/api/v1/"))
-        }),
+        })
+        .about("To the start page")
+        .answers_nothing(308),
         Route::new("GET", "/api/v1/", "get_api_root", Who::Anyone, |_| async {
             Ok(reply::redirect(StatusCode::FOUND, "/"))
-        }),
-        Route::new("GET", "/healthz", "get_health", Who::Anyone, health),
-        Route::new("GET", "/metrics", "get_metrics", Who::Anyone, figures),
+        })
+        .about("To the start page")
+        .answers_nothing(302),
+        Route::new("GET", "/healthz", "get_health", Who::Anyone, health)
+            .about("Whether the store can be reached")
+            .answers_text(200, "text/plain")
+            .refuses(&[503]),
+        Route::new("GET", "/metrics", "get_metrics", Who::Anyone, figures)
+            .about("Figures for Prometheus")
+            .note("With a token, or from an address of `metrics.from`.")
+            .answers_text(200, "text/plain")
+            .refuses(&[401, 503]),
     ]
 }
 

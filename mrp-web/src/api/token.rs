@@ -11,9 +11,16 @@ use crate::router::{Route, Who};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/api/v1/token", "list_tokens", Who::User, list),
-        Route::new("POST", "/api/v1/token", "create_token", Who::User, create),
-        Route::new("DELETE", "/api/v1/token/{id}", "delete_token", Who::User, delete),
+        Route::new("GET", "/api/v1/token", "list_tokens", Who::User, list)
+            .about("One's own tokens")
+            .answers::<Vec<api::Token>>(200),
+        Route::new("POST", "/api/v1/token", "create_token", Who::User, create)
+            .about("Makes a token for oneself")
+            .body::<api::NewToken>()
+            .answers::<api::IssuedToken>(201),
+        Route::new("DELETE", "/api/v1/token/{id}", "delete_token", Who::User, delete)
+            .about("Removes one of one's own tokens")
+            .answers_nothing(204),
     ]
 }
 

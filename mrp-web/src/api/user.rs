@@ -12,11 +12,26 @@ use crate::router::{Route, Who};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/api/v1/user", "list_users", Who::User, list),
-        Route::new("POST", "/api/v1/user", "create_user", Who::Admin, create),
-        Route::new("GET", "/api/v1/user/{id}", "get_user", Who::User, get),
-        Route::new("PUT", "/api/v1/user/{id}", "set_user", Who::Owner, set),
-        Route::new("DELETE", "/api/v1/user/{id}", "delete_user", Who::Admin, delete),
+        Route::new("GET", "/api/v1/user", "list_users", Who::User, list)
+            .about("Users")
+            .answers::<Vec<api::User>>(200),
+        Route::new("POST", "/api/v1/user", "create_user", Who::Admin, create)
+            .about("Makes a user")
+            .body::<api::NewUser>()
+            .answers::<api::User>(201)
+            .refuses(&[409]),
+        Route::new("GET", "/api/v1/user/{id}", "get_user", Who::User, get)
+            .about("One user")
+            .answers::<api::User>(200),
+        Route::new("PUT", "/api/v1/user/{id}", "set_user", Who::Owner, set)
+            .about("Changes a user")
+            .body::<api::UserChange>()
+            .answers::<api::User>(200)
+            .refuses(&[409]),
+        Route::new("DELETE", "/api/v1/user/{id}", "delete_user", Who::Admin, delete)
+            .about("Removes a user who holds no machine")
+            .answers_nothing(204)
+            .refuses(&[409]),
     ]
 }
 

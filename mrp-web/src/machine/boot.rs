@@ -12,18 +12,32 @@ use crate::call::Call;
 use crate::error::{Answer, ApiError};
 use crate::machine::transfer;
 use crate::reply;
-use crate::router::{Route, Who};
+use crate::router::{Kind, Route, Who};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/boot/{path*}", "get_boot_file", Who::Anyone, boot),
-        Route::new("GET", "/tftp/", "get_boot_file_for", Who::Dhcp, tftp),
+        Route::new("GET", "/boot/{path*}", "get_boot_file", Who::Anyone, boot)
+            .about("A boot file")
+            .note("Configurations are rendered for who asks, known by address.")
+            .segment("path", Kind::Text, "The rest of the path")
+            .answers_text(200, "text/plain")
+            .refuses(&[400, 403, 416]),
+        Route::new("GET", "/tftp/", "get_boot_file_for", Who::Dhcp, tftp)
+            .about("A boot file for a client of a TFTP server")
+            .needs_header("X-TFTP-IP", Kind::Text, "The client's address")
+            .needs_header("X-TFTP-File", Kind::Text, "The path that it asked for")
+            .answers_text(200, "text/plain")
+            .refuses(&[404, 416]),
         Route::new("GET", "/tftp", "redirect_to_boot_file_for", Who::Anyone, |_| async {
             Ok(reply::redirect(StatusCode::PERMANENT_REDIRECT, "/tftp/"))
-        }),
+        })
+        .about("To `/tftp/`")
+        .answers_nothing(308),
         Route::new("GET", "/healthz", "get_machine_door_health", Who::Anyone, |_| async {
             Ok(reply::text(StatusCode::OK, "ok\n"))
-        }),
+        })
+        .about("Whether the door is open")
+        .answers_text(200, "text/plain"),
     ]
 }
 

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use mrp_core::Error;
+use mrp_core::api::dhcp::{DhcpAnswer, DhcpChoice, DhcpLease, DhcpSeen, DhcpSubnets};
 use mrp_core::mac::MacAddr;
 use mrp_core::service::discovery::{DhcpSubnet, Seen, SubnetChoice};
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use warp::http::StatusCode;
 use crate::call::Call;
 use crate::error::{Answer, ApiError};
 use crate::reply;
-use crate::router::{Route, Who};
+use crate::router::{Kind, Route, Who};
 use crate::schema::Fields;
 
 /// Option: host name.
@@ -23,10 +24,26 @@ const CLIENT_ARCH: u64 = 93;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/dhcp/ipv4", "get_dhcp_answer", Who::Dhcp, answer),
-        Route::new("POST", "/dhcp/ipv4/seen", "dhcp_client_seen", Who::Dhcp, seen),
-        Route::new("POST", "/dhcp/ipv4/lease", "dhcp_lease", Who::Dhcp, lease),
-        Route::new("POST", "/dhcp/ipv4/subnet", "choose_dhcp_subnet", Who::Dhcp, subnet),
+        Route::new("GET", "/dhcp/ipv4", "get_dhcp_answer", Who::Dhcp, answer)
+            .about("What a client is to be told")
+            .needs_query("hwaddr", Kind::Text, "The client's MAC address")
+            .answers::<DhcpAnswer>(200)
+            .refuses(&[404]),
+        Route::new("POST", "/dhcp/ipv4/seen", "dhcp_client_seen", Who::Dhcp, seen)
+            .about("A client asked for an address")
+            .note("200 for a known client, 202 for another.")
+            .body::<DhcpSeen>()
+            .answers_nothing(200)
+            .answers_nothing(202),
+        Route::new("POST", "/dhcp/ipv4/lease", "dhcp_lease", Who::Dhcp, lease)
+            .about("A client got an address")
+            .body::<DhcpLease>()
+            .answers_nothing(201),
+        Route::new("POST", "/dhcp/ipv4/subnet", "choose_dhcp_subnet", Who::Dhcp, subnet)
+            .about("Which subnet a client is to be in")
+            .body::<DhcpSubnets>()
+            .answers::<DhcpChoice>(200)
+            .refuses(&[404]),
     ]
 }
 

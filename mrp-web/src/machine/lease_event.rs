@@ -6,6 +6,7 @@ use std::time::Duration;
 use mrp_core::id::Timestamp;
 use mrp_core::mac::MacAddr;
 use mrp_core::service::discovery::Seen;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::call::Call;
@@ -17,11 +18,16 @@ use crate::router::{Route, Who};
 const FRESH: Duration = Duration::from_secs(5 * 60);
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![Route::new("POST", "/dhcp/lease-event", "dhcp_lease_event", Who::Dhcp, lease_event)]
+    vec![
+        Route::new("POST", "/dhcp/lease-event", "dhcp_lease_event", Who::Dhcp, lease_event)
+            .about("A lease of dnsmasq began, went on or ended")
+            .body::<LeaseEvent>()
+            .answers_nothing(204),
+    ]
 }
 
 /// dnsmasq's word for what happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Action {
     /// A new lease.
@@ -32,7 +38,7 @@ enum Action {
     Del,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LeaseEvent {
     action: Action,

@@ -2,6 +2,7 @@
 
 mod boot;
 mod dhcp;
+mod docs;
 mod lease_event;
 mod phone_home;
 mod preseed;
@@ -12,8 +13,15 @@ use crate::router::Route;
 
 /// All of them.
 pub(crate) fn routes() -> Vec<Route> {
-    [boot::routes(), preseed::routes(), phone_home::routes(), dhcp::routes(), lease_event::routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        docs::routes(),
+        boot::routes(),
+        preseed::routes(),
+        phone_home::routes(),
+        dhcp::routes(),
+        lease_event::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -1,20 +1,45 @@
 //! A machine reports that it is installed, or that it is not: by one line of `wget`, `curl` or cloud-init.
 
+use schemars::JsonSchema;
 use serde_json::Value;
 
 use crate::call::Call;
 use crate::error::{Answer, ApiError};
 use crate::reply;
-use crate::router::{Route, Who};
+use crate::router::{Kind, Route, Who};
 
 /// Largest report.
 const LIMIT: usize = 64 << 10;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/phone-home/{token}", "phone_home", Who::Anyone, phone_home),
-        Route::new("POST", "/phone-home/{token}", "phone_home_with_form", Who::Anyone, phone_home),
+        Route::new("GET", "/phone-home/{token}", "phone_home", Who::Anyone, phone_home)
+            .about("A machine tells that it is installed, or that it is not")
+            .segment("token", Kind::Text, "Boot token")
+            .query("status", Kind::Pattern("^(ok|failed)$"), "By default ok")
+            .query("message", Kind::Text, "Why")
+            .answers_nothing(204)
+            .refuses(&[403]),
+        Route::new("POST", "/phone-home/{token}", "phone_home_with_form", Who::Anyone, phone_home)
+            .about("A machine tells that it is installed, or that it is not")
+            .segment("token", Kind::Text, "Boot token")
+            .form::<PhoneHome>()
+            .answers_nothing(204)
+            .refuses(&[403]),
     ]
+}
+
+/// What a machine may say, for the document; other keys are ignored.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "it exists for its schema")]
+struct PhoneHome {
+    /// `ok` or `failed`; by default ok.
+    #[schemars(extend("enum" = ["ok", "failed"]))]
+    #[serde(default)]
+    status: String,
+    /// Why.
+    #[serde(default)]
+    message: Option<String>,
 }
 
 async fn phone_home(call: Call) -> Answer {

@@ -5,15 +5,34 @@ use warp::http::StatusCode;
 use crate::call::Call;
 use crate::error::{Answer, ApiError};
 use crate::reply;
-use crate::router::{Route, Who};
+use crate::router::{Kind, Route, Who};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/preseed/{id}", "get_answer_file", Who::Anyone, by_address),
-        Route::new("GET", "/preseed/{id}/{token}", "get_answer_file_by_token", Who::Anyone, by_token),
-        Route::new("GET", "/autoinstall/{token}/user-data", "get_user_data", Who::Anyone, user_data),
-        Route::new("GET", "/autoinstall/{token}/meta-data", "get_meta_data", Who::Anyone, nothing),
-        Route::new("GET", "/autoinstall/{token}/vendor-data", "get_vendor_data", Who::Anyone, nothing),
+        Route::new("GET", "/preseed/{id}", "get_answer_file", Who::Anyone, by_address)
+            .about("A machine's answer file, for its own addresses")
+            .answers_text(200, "text/plain")
+            .refuses(&[400, 403]),
+        Route::new("GET", "/preseed/{id}/{token}", "get_answer_file_by_token", Who::Anyone, by_token)
+            .about("A machine's answer file")
+            .segment("token", Kind::Text, "Boot token")
+            .answers_text(200, "text/plain")
+            .refuses(&[400, 403]),
+        Route::new("GET", "/autoinstall/{token}/user-data", "get_user_data", Who::Anyone, user_data)
+            .about("A machine's answer file, for cloud-init")
+            .segment("token", Kind::Text, "Boot token")
+            .answers_text(200, "text/plain")
+            .refuses(&[400, 403]),
+        Route::new("GET", "/autoinstall/{token}/meta-data", "get_meta_data", Who::Anyone, nothing)
+            .about("Nothing, for cloud-init")
+            .segment("token", Kind::Text, "Boot token")
+            .answers_text(200, "text/plain")
+            .refuses(&[403]),
+        Route::new("GET", "/autoinstall/{token}/vendor-data", "get_vendor_data", Who::Anyone, nothing)
+            .about("Nothing, for cloud-init")
+            .segment("token", Kind::Text, "Boot token")
+            .answers_text(200, "text/plain")
+            .refuses(&[403]),
     ]
 }
 

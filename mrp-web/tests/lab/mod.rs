@@ -147,7 +147,8 @@ impl Lab {
 
     /// The address of a path: `/boot`, `/dhcp` and the like are the machines' door's.
     pub(crate) fn url(&self, path: &str) -> String {
-        let machine = ["/boot/", "/tftp", "/preseed/", "/autoinstall/", "/phone-home/", "/dhcp/"];
+        let machine =
+            ["/boot/", "/tftp", "/preseed/", "/autoinstall/", "/phone-home/", "/dhcp/", "/openapi.json"];
         let door =
             if machine.iter().any(|prefix| path.starts_with(prefix)) { self.machines } else { self.people };
         format!("http://{door}{path}")
