@@ -1,6 +1,7 @@
 //! Who acts, and what they may.
 
 use crate::error::Error;
+use crate::token::{Scope, Token, TokenRef};
 use crate::user::{User, UserId};
 
 /// Someone who asks the service for something.
@@ -10,19 +11,44 @@ pub struct Actor {
     pub user: Option<UserId>,
     /// The name in events and audit.
     pub name: String,
-    /// May do everything.
+    /// May do everything, or look at everything with the scope `read`. Never with the scope `use`.
     pub admin: bool,
+    /// How much of what the user may this actor may.
+    pub scope: Scope,
+    /// The token that was shown; `None` for what mrp does itself.
+    pub token: Option<TokenRef>,
 }
 
 impl Actor {
     /// mrp itself, or the program that embeds it: may do everything.
     pub fn system() -> Self {
-        Self { user: None, name: "mrp".into(), admin: true }
+        Self { user: None, name: "mrp".into(), admin: true, scope: Scope::Admin, token: None }
+    }
+
+    /// A user who shows a token.
+    pub fn with_token(user: &User, token: &Token) -> Self {
+        Self {
+            user: Some(user.id),
+            name: user.name.clone(),
+            admin: user.admin && token.scope != Scope::Use,
+            scope: token.scope,
+            token: Some(TokenRef::from(token)),
+        }
     }
 
     /// Refuses everybody but admins.
     pub fn require_admin(&self) -> Result<(), Error> {
         if self.admin { Ok(()) } else { Err(forbidden()) }
+    }
+
+    /// Refuses a token that may only look.
+    pub fn require_write(&self) -> Result<(), Error> {
+        match self.scope {
+            Scope::Read => Err(Error::Forbidden(
+                "this token has the scope read: it may only look; use one with the scope use or admin".into(),
+            )),
+            Scope::Use | Scope::Admin => Ok(()),
+        }
     }
 
     /// True for the user that owns something, and for admins.
@@ -38,7 +64,8 @@ impl Actor {
 
 impl From<&User> for Actor {
     fn from(user: &User) -> Self {
-        Self { user: Some(user.id), name: user.name.clone(), admin: user.admin }
+        let (user_id, name) = (Some(user.id), user.name.clone());
+        Self { user: user_id, name, admin: user.admin, scope: Scope::Admin, token: None }
     }
 }
 

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::id::Timestamp;
 use crate::run::{RunPlan, Stage};
+use crate::token::Scope;
 
 /// One line of text: no control characters.
 const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
@@ -260,6 +261,9 @@ pub struct IssuedToken {
     pub token: String,
     /// Until when it is valid.
     pub expires: Option<Timestamp>,
+    /// How much it may.
+    #[serde(default)]
+    pub scope: Scope,
 }
 
 /// `POST /token`.
@@ -272,15 +276,22 @@ pub struct NewToken {
     /// Until when it is to be valid.
     #[serde(default)]
     pub expires: Option<Timestamp>,
+    /// How much it is to be allowed; by default as much as the token that asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
 }
 
-/// `GET /token`.
+/// `GET /token`: one's own; `?all=true`: everybody's (admins).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Token {
     /// Id.
     pub id: i64,
+    /// Its owner's name.
+    pub user: String,
     /// `session` or `api`.
     pub kind: String,
+    /// How much it may.
+    pub scope: Scope,
     /// What it is for.
     pub description: String,
     /// When it was made.
@@ -332,9 +343,15 @@ pub struct UserChange {
     /// E-mail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// New password.
+    /// New password; ends the user's sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
+    /// The password of before; needed to change one's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_password: Option<String>,
+    /// With a new password: end the user's API tokens too.
+    #[serde(default)]
+    pub revoke_tokens: bool,
     /// May do everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<bool>,

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::id::{Id, Timestamp};
 use crate::machine::MachineId;
 use crate::run::RunId;
+use crate::token::TokenRef;
 
 /// Identifies an [`Event`]; grows with time, so that a follower can resume after it.
 pub type EventId = Id<Event>;
@@ -123,6 +124,8 @@ pub struct NewAudit {
     pub at: Timestamp,
     /// Who: a user's name, or `mrp`.
     pub actor: String,
+    /// By which token, where there was one.
+    pub token: Option<TokenRef>,
     /// `create`, `update`, `delete`, `login`, ….
     pub action: String,
     /// The noun: `machine`, `user`, ….
@@ -142,6 +145,8 @@ pub struct AuditEntry {
     pub at: Timestamp,
     /// Who.
     pub actor: String,
+    /// By which token; it may be gone.
+    pub token: Option<TokenRef>,
     /// `create`, `update`, `delete`, `login`, ….
     pub action: String,
     /// The noun.

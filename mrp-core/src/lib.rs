@@ -1,6 +1,6 @@
 //! The nouns of mrp, their rules, the traits behind which the world lies, and the service layer.
 //!
-//! Nouns, one a file: [`user`], [`arch`], [`bmc_entry`], [`network`], [`machine`], [`image`], [`answer_file`], [`run`],
+//! Nouns, one a file: [`user`], [`token`], [`arch`], [`bmc_entry`], [`network`], [`machine`], [`image`], [`answer_file`], [`run`],
 //! [`event`], [`lease`]. Traits: [`bmc`], [`store`], [`blob`], [`dhcp`], [`render`], [`clock`]. What a client that
 //! netboots gets is decided in [`boot`] and in the service.
 
@@ -21,15 +21,18 @@ pub mod event;
 pub mod id;
 pub mod image;
 pub mod lease;
+pub mod login;
 pub mod mac;
 pub mod machine;
 pub mod network;
+pub mod password;
 pub mod query;
 pub mod render;
 pub mod run;
 pub mod secret;
 pub mod service;
 pub mod store;
+pub mod token;
 pub mod user;
 
 pub use actor::Actor;

@@ -1,7 +1,7 @@
 //! The whole product without a socket. Each use case is one method that takes an [`Actor`], checks the rule, does
 //! the work, writes the event in the same transaction, and answers a typed result.
 //!
-//! The parts, one file a noun: [`users`], [`archs`], [`bmcs`], [`networks`], [`machines`], [`interfaces`],
+//! The parts, one file a noun: [`users`], [`logins`], [`tokens`], [`archs`], [`bmcs`], [`networks`], [`machines`], [`interfaces`],
 //! [`assignments`], [`images`], [`answer_files`], [`power`], [`runs`], [`boot`], [`discovery`], [`events`].
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::actor::Actor;
@@ -27,6 +27,7 @@ use crate::render::{NoRenderer, Renderer};
 use crate::run::{RunId, RunLimits};
 use crate::secret::ServerKey;
 use crate::store::Store;
+use crate::token::TokenRef;
 
 pub mod answer_files;
 pub mod archs;
@@ -37,10 +38,12 @@ pub mod discovery;
 pub mod events;
 pub mod images;
 pub mod interfaces;
+pub mod logins;
 pub mod machines;
 pub mod networks;
 pub mod power;
 pub mod runs;
+pub mod tokens;
 pub mod users;
 
 /// What a site configures of the service.
@@ -180,7 +183,8 @@ impl Builder {
             busy: Mutex::default(),
             believed: Mutex::default(),
             refusals: Mutex::default(),
-            logins: Mutex::default(),
+            known_tokens: Mutex::default(),
+            hashing: Semaphore::new(HASHES_AT_ONCE),
             dhcp_turn: tokio::sync::Mutex::default(),
             content_turn: tokio::sync::RwLock::default(),
             changed: watch::Sender::new(0),
@@ -221,8 +225,10 @@ pub(crate) struct Inner {
     pub(crate) believed: Mutex<HashMap<IpAddr, (MachineId, Timestamp)>>,
     /// When a client was last refused something of a machine's.
     pub(crate) refusals: Mutex<HashMap<(MachineId, IpAddr, String), Timestamp>>,
-    /// Failed logins by name and address.
-    pub(crate) logins: Mutex<HashMap<String, users::Failures>>,
+    /// What tokens mean, for seconds.
+    pub(crate) known_tokens: Mutex<logins::KnownTokens>,
+    /// Password hashes that are calculated at the same time.
+    pub(crate) hashing: Semaphore,
     /// Held while the DHCP server is told the addresses.
     pub(crate) dhcp_turn: tokio::sync::Mutex<()>,
     /// Shared by uploads between content and row; held alone while content without rows is removed.
@@ -241,6 +247,8 @@ struct Tasks {
     closed: bool,
 }
 
+/// Password hashes that are calculated at the same time: each takes 19 MiB and a processor.
+const HASHES_AT_ONCE: usize = 2;
 /// How long the end of the service waits for sequences of BMC commands.
 const SEQUENCES_PATIENCE: Duration = Duration::from_secs(25);
 
@@ -331,12 +339,15 @@ impl Provisioner {
         })
     }
 
-    pub(crate) fn draft(&self, actor: &Actor) -> Draft {
-        self.draft_by(&actor.name)
+    /// Begins the journal of a change. Whoever may only look is refused here, so that no change can forget to ask.
+    pub(crate) fn draft(&self, actor: &Actor) -> Result<Draft, Error> {
+        actor.require_write()?;
+        Ok(Draft { token: actor.token.clone(), ..self.draft_by(&actor.name) })
     }
 
+    /// The same for what a machine or mrp itself does.
     pub(crate) fn draft_by(&self, actor: &str) -> Draft {
-        Draft { at: self.now(), actor: actor.to_owned(), journal: Journal::default() }
+        Draft { at: self.now(), actor: actor.to_owned(), token: None, journal: Journal::default() }
     }
 }
 
@@ -344,6 +355,7 @@ impl Provisioner {
 pub(crate) struct Draft {
     at: Timestamp,
     actor: String,
+    token: Option<TokenRef>,
     journal: Journal,
 }
 
@@ -366,6 +378,7 @@ impl Draft {
         self.journal.audit.push(NewAudit {
             at: self.at,
             actor: self.actor.clone(),
+            token: self.token.clone(),
             action,
             object,
             name,

@@ -18,7 +18,12 @@ use crate::mac::MacAddr;
 use crate::machine::{Assignment, AssignmentId, Interface, InterfaceId, Machine, MachineId};
 use crate::network::{Network, NetworkId};
 use crate::run::{Run, RunId};
-use crate::user::{Token, TokenId, User, UserId};
+use crate::token::{Token, TokenId};
+use crate::user::{User, UserId};
+
+mod logins;
+
+pub use logins::LoginStore;
 
 /// Why a store did not do it. A failed write has changed nothing.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +71,11 @@ pub trait UserStore {
     async fn insert_user(&self, user: &User, journal: &Journal) -> StoreResult<User>;
     /// Changes a user; a changed password hash ends the user's sessions in the same transaction.
     async fn update_user(&self, user: &User, journal: &Journal) -> StoreResult<User>;
+    /// The same, and ends all of the user's tokens.
+    async fn update_user_revoking(&self, user: &User, journal: &Journal) -> StoreResult<User>;
+    /// Puts a newer kind of hash of the same password in the place of `old`: no change of the user's, so that neither
+    /// revision nor sessions move. Does nothing where the hash is another one meanwhile.
+    async fn rehash_password(&self, id: UserId, old: &str, new: &str) -> StoreResult<()>;
     /// Removes a user with tokens; images, answer files and runs stay without owner. `InUse` by assignments.
     async fn delete_user(&self, user: &User, journal: &Journal) -> StoreResult<()>;
 }
@@ -75,6 +85,10 @@ pub trait UserStore {
 pub trait TokenStore {
     /// A user's tokens.
     async fn tokens(&self, user: UserId) -> StoreResult<Vec<Token>>;
+    /// Everybody's tokens.
+    async fn all_tokens(&self) -> StoreResult<Vec<Token>>;
+    /// By id.
+    async fn token(&self, id: TokenId) -> StoreResult<Option<Token>>;
     /// By the token's SHA-256, with its user.
     async fn token_by_hash(&self, hash: &str) -> StoreResult<Option<(Token, User)>>;
     /// Stores a new token.
@@ -83,8 +97,6 @@ pub trait TokenStore {
     async fn touch_token(&self, id: TokenId, at: Timestamp) -> StoreResult<()>;
     /// Removes a token. `NotFound` if it is gone.
     async fn delete_token(&self, id: TokenId, journal: &Journal) -> StoreResult<()>;
-    /// Removes all session tokens of a user, and the expired ones of all.
-    async fn delete_sessions(&self, user: UserId, now: Timestamp) -> StoreResult<()>;
 }
 
 /// Architectures and subarchitectures.
@@ -319,6 +331,7 @@ pub trait EventStore {
 pub trait Store:
     UserStore
     + TokenStore
+    + LoginStore
     + ArchStore
     + BmcStore
     + NetworkStore
@@ -335,6 +348,7 @@ pub trait Store:
 impl<T> Store for T where
     T: UserStore
         + TokenStore
+        + LoginStore
         + ArchStore
         + BmcStore
         + NetworkStore

@@ -1,16 +1,14 @@
-//! People and the tokens they use.
+//! People.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
 
-use crate::id::{Id, Timestamp};
+use crate::id::Id;
 
 /// Identifies a [`User`].
 pub type UserId = Id<User>;
-/// Identifies a [`Token`].
-pub type TokenId = Id<Token>;
 
 /// Someone who may log in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct User {
     /// Row id.
     pub id: UserId,
@@ -22,39 +20,41 @@ pub struct User {
     pub email: String,
     /// May do everything.
     pub admin: bool,
-    /// PHC string of the password (argon2id).
+    /// PHC string of the password: argon2id, or passlib's `pbkdf2_sha256` until the next login.
     pub password_hash: String,
     /// Public SSH keys, one a line; offered to answer files.
     pub ssh_keys: String,
 }
 
-/// What a token is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TokenKind {
-    /// Made by a login; ends with the session.
-    Session,
-    /// Made for a program.
-    Api,
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User")
+            .field("id", &self.id)
+            .field("revision", &self.revision)
+            .field("name", &self.name)
+            .field("email", &self.email)
+            .field("admin", &self.admin)
+            .field("ssh_keys", &self.ssh_keys)
+            .finish_non_exhaustive()
+    }
 }
 
-/// The right to act as a user. The token itself is shown once; only its SHA-256 is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    /// Row id.
-    pub id: TokenId,
-    /// Whose token it is.
-    pub user: UserId,
-    /// SHA-256 of the token, 64 hexadecimal digits.
-    pub hash: String,
-    /// Session or API token.
-    pub kind: TokenKind,
-    /// What its owner calls it.
-    pub description: String,
-    /// When it was made.
-    pub created: Timestamp,
-    /// When it stops working; `None` for never.
-    pub expires: Option<Timestamp>,
-    /// When it was last used; to the minute.
-    pub last_used: Option<Timestamp>,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_does_not_print_the_hash_of_the_password() {
+        let user = User {
+            id: Id::new(3),
+            revision: 1,
+            name: "alice".into(),
+            email: String::new(),
+            admin: false,
+            password_hash: "$argon2id$hash".into(),
+            ssh_keys: String::new(),
+        };
+        let shown = format!("{user:?} {user:#?}");
+        assert!(shown.contains("alice") && !shown.contains("argon2id"), "{shown}");
+    }
 }

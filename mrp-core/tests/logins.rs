@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use mrp_core::secret::Secret;
 use mrp_core::service::runs::StartRun;
+use mrp_core::service::tokens::NewToken;
 use mrp_core::service::users::{NewUser, UserChange};
+use mrp_core::store::UserStore;
+use mrp_core::token::Scope;
 use mrp_core::user::User;
 use mrp_core::{Actor, Error};
 
@@ -31,6 +34,19 @@ async fn carol(lab: &Lab) -> User {
 
 async fn login(lab: &Lab, name: &str, password: &str, from: Option<IpAddr>) -> Result<Secret, Error> {
     lab.mrp.users().login(name, &Secret::new(password), from).await.map(|issued| issued.secret)
+}
+
+fn for_ci() -> NewToken {
+    NewToken { description: "for CI".into(), ..NewToken::default() }
+}
+
+/// Oneself with a new password.
+fn new_password(password: &str) -> UserChange {
+    UserChange {
+        password: Some(Secret::new(password)),
+        current_password: Some(Secret::new(PASSWORD)),
+        ..UserChange::default()
+    }
 }
 
 fn too_many<T: std::fmt::Debug>(result: Result<T, Error>) {
@@ -88,9 +104,11 @@ async fn tokens_end() {
     let carol = Actor::from(&user);
     let users = lab.mrp.users();
     let session = login(&lab, "carol", PASSWORD, None).await.unwrap();
-    assert_eq!(users.authenticate(session.expose()).await.unwrap(), carol);
+    let known = users.authenticate(session.expose()).await.unwrap();
+    assert_eq!((known.user, known.scope, known.admin), (carol.user, Scope::Admin, false));
+    assert_eq!(known.token.unwrap().description, "login");
     let expires = Some(lab.mrp.now() + Duration::from_secs(3600));
-    let api = users.create_token(&carol, "for CI", expires).await.unwrap();
+    let api = users.create_token(&carol, NewToken { expires, ..for_ci() }).await.unwrap();
     users.authenticate(api.secret.expose()).await.unwrap();
     let other = users.delete_token(&lab.alice, api.token.id).await;
     assert!(matches!(other, Err(Error::NotFound { .. })), "another's token is not there: {other:?}");
@@ -101,9 +119,8 @@ async fn tokens_end() {
     assert!(users.authenticate(session.expose()).await.is_err(), "the session is over");
 
     let session = login(&lab, "carol", PASSWORD, None).await.unwrap();
-    let lasting = users.create_token(&carol, "for ever", None).await.unwrap();
-    let password = UserChange { password: Some(Secret::new("another horse")), ..UserChange::default() };
-    users.update(&carol, user.id, password).await.unwrap();
+    let lasting = users.create_token(&carol, for_ci()).await.unwrap();
+    users.update(&carol, user.id, new_password("another horse")).await.unwrap();
     assert!(users.authenticate(session.expose()).await.is_err(), "a new password ends sessions");
     users.authenticate(lasting.secret.expose()).await.unwrap();
     users.delete(&lab.admin, user.id).await.unwrap();
@@ -136,7 +153,7 @@ async fn no_secret_is_in_events_audit_or_errors() {
     let carol = Actor::from(&user);
     let session = login(&lab, "carol", PASSWORD, HERE).await.unwrap();
     let _ = login(&lab, "carol", "a wrong password", HERE).await;
-    let api = lab.mrp.users().create_token(&carol, "for CI", None).await.unwrap();
+    let api = lab.mrp.users().create_token(&carol, for_ci()).await.unwrap();
     let node = lab.node("m1").await;
     lab.started(&node).await;
     let token = lab.install(&node).await;
@@ -148,8 +165,7 @@ async fn no_secret_is_in_events_audit_or_errors() {
     let refused = lab.mrp.runs().start(&lab.alice, node.id, StartRun { by_bmc: true, manual: false }).await;
     let refused = refused.unwrap_err();
     let words = format!("{refused:?} {refused} {entry:?} {api:?}");
-    let change = UserChange { password: Some(Secret::new("another horse")), ..UserChange::default() };
-    lab.mrp.users().update(&carol, user.id, change).await.unwrap();
+    lab.mrp.users().update(&carol, user.id, new_password("another horse")).await.unwrap();
     let journal = lab.journal().await;
     assert!(journal.contains("phone_home") && journal.contains("login"));
     for secret in [
@@ -167,4 +183,116 @@ async fn no_secret_is_in_events_audit_or_errors() {
         assert!(!journal.contains(secret), "{secret:?} is written down");
         assert!(!words.contains(secret), "{secret:?} is in {words}");
     }
+}
+
+#[tokio::test]
+async fn right_logins_of_one_address_at_once_lock_nobody_out() {
+    let lab = Lab::new().await;
+    for number in 0..12 {
+        let name = format!("user{number}");
+        let new = NewUser {
+            name,
+            email: String::new(),
+            password: Secret::new(PASSWORD),
+            admin: false,
+            ssh_keys: String::new(),
+        };
+        lab.mrp.users().create(&lab.admin, new).await.unwrap();
+    }
+    let names: Vec<String> = (0..12).map(|number| format!("user{number}")).collect();
+    let logins = names.iter().map(|name| login(&lab, name, PASSWORD, HERE));
+    for result in futures_util::future::join_all(logins).await {
+        result.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn servers_on_one_database_count_logins_together() {
+    let lab = Lab::new().await;
+    carol(&lab).await;
+    let other = lab.beside().await;
+    for number in 0..5 {
+        let mrp = if number % 2 == 0 { &lab.mrp } else { &other };
+        let refused = mrp.users().login("carol", &Secret::new("wrong password"), HERE).await;
+        assert!(matches!(refused, Err(Error::Unauthenticated(_))), "{refused:?}");
+    }
+    for mrp in [&lab.mrp, &other] {
+        too_many(mrp.users().login("carol", &Secret::new(PASSWORD), None).await);
+        too_many(mrp.users().login("root", &Secret::new(PASSWORD), HERE).await);
+    }
+    other.shutdown().await;
+}
+
+#[tokio::test]
+async fn names_that_nobody_can_have_are_refused_like_others() {
+    let lab = Lab::new().await;
+    let long = "x".repeat(100_000);
+    for name in ["", "a\0b", "\u{1b}[2J", "\u{202e}", "' OR 1=1 --", &long] {
+        let refused = login(&lab, name, "wrong password", None).await;
+        assert_eq!(refusal(refused), "wrong user name or password", "{name:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_own_password_is_changed_by_who_knows_it() {
+    let lab = Lab::new().await;
+    let user = carol(&lab).await;
+    let (users, carol) = (lab.mrp.users(), Actor::from(&user));
+    let without = UserChange { current_password: None, ..new_password("another horse") };
+    let refused = refusal(users.update(&carol, user.id, without.clone()).await);
+    assert_eq!(refused, "current_password: a new password needs the one of before");
+    let wrong =
+        UserChange { current_password: Some(Secret::new("a guess")), ..new_password("another horse") };
+    for _ in 0..5 {
+        let refused = refusal(users.update(&carol, user.id, wrong.clone()).await);
+        assert_eq!(refused, "current_password is wrong");
+    }
+    too_many(users.update(&carol, user.id, new_password("another horse")).await);
+    lab.wait(2);
+    let session = login(&lab, "carol", PASSWORD, None).await.unwrap();
+    let token = users.create_token(&carol, for_ci()).await.unwrap();
+    users.update(&carol, user.id, new_password("another horse")).await.unwrap();
+    assert!(users.authenticate(session.expose()).await.is_err(), "the sessions have ended");
+    users.authenticate(token.secret.expose()).await.unwrap();
+    users.update(&lab.admin, user.id, UserChange { revoke_tokens: true, ..without }).await.unwrap();
+    assert!(users.authenticate(token.secret.expose()).await.is_err(), "the tokens have ended");
+    login(&lab, "carol", "another horse", None).await.unwrap();
+    let alone = UserChange { revoke_tokens: true, ..UserChange::default() };
+    assert_eq!(
+        refusal(users.update(&carol, user.id, alone).await),
+        "revoke_tokens: goes with a new password"
+    );
+}
+
+#[tokio::test]
+async fn hashes_of_the_original_are_taken_once() {
+    let lab = Lab::new().await;
+    let user = carol(&lab).await;
+    let old = "$pbkdf2-sha256$1$$ZMA1N448/D1ij7XRKSAknopAy.7TubfJpGo0A/RBrGM";
+    lab.store.rehash_password(user.id, &user.password_hash, old).await.unwrap();
+    let before = login(&lab, "carol", "wrong password", None).await;
+    assert!(matches!(before, Err(Error::Unauthenticated(_))), "{before:?}");
+    let hash = async || lab.store.user(user.id).await.unwrap().unwrap().password_hash;
+    assert_eq!(hash().await, old);
+    let session = login(&lab, "carol", PASSWORD, None).await.unwrap();
+    assert!(hash().await.starts_with("$argon2id$"));
+    login(&lab, "carol", PASSWORD, None).await.unwrap();
+    lab.mrp.users().authenticate(session.expose()).await.unwrap();
+    for unknown in ["", "plain text", "$2b$12$abc", "$pbkdf2-sha256$1$$"] {
+        lab.store.rehash_password(user.id, &hash().await, unknown).await.unwrap();
+        for guess in [PASSWORD, unknown, ""] {
+            lab.wait(2);
+            let refused = login(&lab, "carol", guess, None).await;
+            assert!(matches!(refused, Err(Error::Unauthenticated(_))), "{unknown}: {refused:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn sessions_survive_a_restart() {
+    let mut lab = Lab::new().await;
+    carol(&lab).await;
+    let session = login(&lab, "carol", PASSWORD, None).await.unwrap();
+    lab.restart().await;
+    assert_eq!(lab.mrp.users().authenticate(session.expose()).await.unwrap().name, "carol");
 }

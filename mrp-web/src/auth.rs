@@ -48,6 +48,10 @@ async fn log_in(call: &mut Call) -> Result<(), ApiError> {
     if credential.cookie && !reads && !is_same_origin(call) {
         return Err(ApiError::ForeignOrigin);
     }
+    if !reads {
+        // The service refuses too where it writes; here nothing is read of the request.
+        actor.require_write()?;
+    }
     call.who = Some((actor, credential.token));
     Ok(())
 }

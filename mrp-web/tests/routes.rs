@@ -46,6 +46,24 @@ async fn every_route_but_the_open_ones_wants_a_token() {
 }
 
 #[tokio::test]
+async fn a_token_to_read_writes_nowhere() {
+    let lab = Lab::start().await;
+    let body = r#"{"description": "wall display", "scope": "read"}"#;
+    let issued = lab.expect(201, ADMIN, "POST", "/api/v1/token", body).await;
+    let reader = issued["token"].as_str().unwrap();
+    let writing =
+        people_routes().into_iter().filter(|route| route.method != "GET" && route.who != Who::Anyone);
+    for route in writing {
+        let answer = lab.ask(reader, route.method, &example(&route), "{}").await;
+        assert!(answer.refusal().starts_with("403 InvalidUsage: this token has the scope read"), "{route:?}");
+    }
+    for path in ["/api/v1/machine", "/api/v1/audit", "/api/v1/session", "/api/v1/machine/1/power"] {
+        assert_eq!(lab.get(reader, path).await.status, 200, "{path}");
+    }
+    lab.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_for_admins_is_for_nobody_else() {
     let lab = Lab::start().await;
     let body = |operation: &str| match operation {

@@ -5,7 +5,7 @@ use mrp_core::id::Id;
 use mrp_core::secret::Secret;
 use mrp_core::service::users::UserChange;
 
-use crate::lab::{ALICE, Answer, BOB, Lab};
+use crate::lab::{ADMIN, ALICE, Answer, BOB, Lab};
 
 async fn with_password() -> Lab {
     let lab = Lab::start().await;
@@ -107,12 +107,75 @@ async fn a_token_is_shown_once_and_works_until_it_expires_or_is_removed() {
     lab.expect(204, ALICE, "DELETE", &path, "").await;
     lab.refused("400 SchemaError: expires: lies in the past", ALICE, "POST", "/api/v1/token", body).await;
     lab.refused(
-        "400 SchemaWrongKeyError: unknown field `name`, expected `description` or `expires`",
+        "400 SchemaWrongKeyError: unknown field `name`, expected one of `description`, `expires`, `scope`",
         ALICE,
         "POST",
         "/api/v1/token",
         r#"{"name": "ci"}"#,
     )
     .await;
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn tokens_have_scopes_and_admins_see_and_end_everybodys() {
+    let lab = Lab::start().await;
+    let make = async |token: &str, body: &str| lab.expect(201, token, "POST", "/api/v1/token", body).await;
+    let plain = make(ALICE, "{}").await;
+    assert_eq!(plain["scope"], "admin", "as old clients know it");
+    let user = make(ADMIN, r#"{"description": "ci", "scope": "use"}"#).await;
+    let token = user["token"].as_str().unwrap();
+    lab.refused("403 InvalidUsage: Forbidden", token, "POST", "/api/v1/arch", r#"{"name": "riscv64"}"#).await;
+    lab.refused(
+        "403 InvalidUsage: your token has the scope use: it makes none of the scope admin",
+        token,
+        "POST",
+        "/api/v1/token",
+        r#"{"scope": "admin"}"#,
+    )
+    .await;
+    for wrong in [r#"{"scope": "root"}"#, r#"{"scope": null, "x": 1}"#, r#"{"scope": 3}"#, "[]"] {
+        let answer = lab.ask(ALICE, "POST", "/api/v1/token", wrong).await;
+        assert!(answer.refusal().starts_with("400 Schema"), "{wrong}: {answer:?}");
+    }
+    let all = lab.expect(200, ADMIN, "GET", "/api/v1/token?all=true", "").await;
+    let all: Vec<_> = all.as_array().unwrap().iter().map(|token| token["user"].as_str().unwrap()).collect();
+    assert_eq!(all, ["admin", "alice", "bob", "alice", "admin"]);
+    lab.refused("403 InvalidUsage: Forbidden", ALICE, "GET", "/api/v1/token?all=true", "").await;
+    let own = lab.expect(200, ADMIN, "GET", "/api/v1/token", "").await;
+    assert_eq!((own.as_array().map(Vec::len), own[1]["scope"].as_str()), (Some(2), Some("use")));
+    let path = format!("/api/v1/token/{}", plain["id"]);
+    lab.expect(204, ADMIN, "DELETE", &path, "").await;
+    assert_eq!(lab.get(plain["token"].as_str().unwrap(), "/api/v1/session").await.status, 401);
+    lab.refused("404 InvalidUsage: token not found", ADMIN, "DELETE", "/api/v1/token/99999999999", "").await;
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_own_password_needs_the_one_of_before() {
+    let lab = with_password().await;
+    let session = lab.expect(201, "", "POST", "/api/v1/session", LOGIN).await;
+    let session = session["token"].as_str().unwrap();
+    lab.refused(
+        "400 SchemaError: current_password: a new password needs the one of before",
+        session,
+        "PUT",
+        "/api/v1/user/2",
+        r#"{"password": "another horse"}"#,
+    )
+    .await;
+    lab.refused(
+        "403 InvalidUsage: current_password is wrong",
+        session,
+        "PUT",
+        "/api/v1/user/2",
+        r#"{"password": "another horse", "current_password": "a guess"}"#,
+    )
+    .await;
+    let change =
+        r#"{"password": "another horse", "current_password": "correct horse", "revoke_tokens": true}"#;
+    lab.expect(200, session, "PUT", "/api/v1/user/2", change).await;
+    assert_eq!(lab.get(session, "/api/v1/session").await.status, 401);
+    assert_eq!(lab.get(ALICE, "/api/v1/session").await.status, 401);
     lab.stop().await;
 }

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use mrp_core::api;
 use mrp_core::id::Timestamp;
+use mrp_core::token::Scope;
 use serde_json::json;
 
 use crate::commands::Session;
@@ -12,16 +13,25 @@ use crate::output::or_none;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum TokenCommand {
     /// List your tokens and logins
-    List,
+    List(List),
     Add(Add),
     /// End a token at once
     Delete(One),
 }
 
+/// List tokens and logins.
+#[derive(Debug, clap::Args)]
+pub struct List {
+    /// Everybody's (admins)
+    #[arg(long)]
+    all: bool,
+}
+
 /// Make a token; it is shown this once
 ///
-/// Example:
-///   mrp token add --description "nightly kernel tests" --valid 90d
+/// Examples:
+///   mrp token add --description "nightly kernel tests" --scope use --valid 90d
+///   mrp token add --description "wall display" --scope read
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Add {
@@ -31,6 +41,10 @@ pub struct Add {
     /// How long it is valid, as `90d` or `12h` [default: until it is deleted]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     valid: Option<std::time::Duration>,
+    /// How much it may: `read` only looks, `use` may what a plain user may, `admin` everything that you may [default:
+    /// as much as your login]
+    #[arg(long, value_name = "SCOPE")]
+    scope: Option<Scope>,
 }
 
 /// One token.
@@ -43,7 +57,7 @@ pub struct One {
 impl TokenCommand {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
         match self {
-            TokenCommand::List => list(session).await,
+            TokenCommand::List(command) => command.run(session).await,
             TokenCommand::Add(command) => command.run(session).await,
             TokenCommand::Delete(One { token }) => {
                 session.client.delete(&format!("/token/{token}")).await?;
@@ -53,25 +67,30 @@ impl TokenCommand {
     }
 }
 
-async fn list(session: &Session) -> Result<()> {
-    let tokens: Vec<api::Token> = session.client.get("/token").await?;
-    session.output.list(
-        &tokens,
-        &[
-            ("ID", &|token| token.id.to_string()),
-            ("KIND", &|token| token.kind.clone()),
-            ("DESCRIPTION", &|token| token.description.clone()),
-            ("CREATED", &|token| token.created.to_string()),
-            ("EXPIRES", &|token| or_none(token.expires)),
-            ("LAST USED", &|token| or_none(token.last_used)),
-        ],
-    )
+impl List {
+    async fn run(self, session: &Session) -> Result<()> {
+        let path = if self.all { "/token?all=true" } else { "/token" };
+        let tokens: Vec<api::Token> = session.client.get(path).await?;
+        session.output.list(
+            &tokens,
+            &[
+                ("ID", &|token| token.id.to_string()),
+                ("USER", &|token| token.user.clone()),
+                ("KIND", &|token| token.kind.clone()),
+                ("SCOPE", &|token| token.scope.to_string()),
+                ("DESCRIPTION", &|token| token.description.clone()),
+                ("CREATED", &|token| token.created.to_string()),
+                ("EXPIRES", &|token| or_none(token.expires)),
+                ("LAST USED", &|token| or_none(token.last_used)),
+            ],
+        )
+    }
 }
 
 impl Add {
     async fn run(self, session: &Session) -> Result<()> {
         let expires = self.valid.map(|valid| Timestamp::from(std::time::SystemTime::now() + valid));
-        let new = api::NewToken { description: self.description, expires };
+        let new = api::NewToken { description: self.description, expires, scope: self.scope };
         let token: api::IssuedToken = session.client.post("/token", &new).await?;
         session.output.done(&token, &token.token)
     }

@@ -67,14 +67,20 @@ pub struct Set {
     ssh_keys: Option<PathBuf>,
 }
 
-/// Give a user a new password: yourself, or anybody (admins). All logins of that user end.
+/// Give a user a new password: yourself, or anybody (admins). All logins of that user end
+///
+/// To change your own you are asked for the one of before.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Passwd {
     /// Name or id [default: yourself]
     user: Option<String>,
-    /// Read the password from standard input
+    /// Read the password from standard input; for your own first the one of before, on a line of its own
     #[arg(long)]
     password_stdin: bool,
+    /// End the user's API tokens too
+    #[arg(long)]
+    revoke_tokens: bool,
 }
 
 /// Give a user a new password on the server itself, without a login: for a forgotten password of the only admin
@@ -149,7 +155,8 @@ impl Set {
         if self.email.is_none() && self.admin.is_none() && ssh_keys.is_none() {
             bail!(Usage("nothing to change was named; see mrp user set --help".into()));
         }
-        let change = api::UserChange { email: self.email, password: None, admin: self.admin, ssh_keys };
+        let (email, admin) = (self.email, self.admin);
+        let change = api::UserChange { email, admin, ssh_keys, ..api::UserChange::default() };
         let user: api::User = session.client.put(&format!("/user/{}", user.id), &change).await?;
         session.output.done(&user, format!("user {} was changed", user.name))
     }
@@ -157,13 +164,26 @@ impl Set {
 
 impl Passwd {
     async fn run(self, session: &Session) -> Result<()> {
-        let user: api::User = match &self.user {
+        let own: api::User = session.client.get("/session").await?;
+        let user = match &self.user {
             Some(user) => find(&session.client, user).await?,
-            None => session.client.get("/session").await?,
+            None => own.clone(),
+        };
+        let current_password = if user.id == own.id {
+            let current =
+                password::read(self.password_stdin, &format!("Present password of {}:", user.name)).await?;
+            Some(current.expose().to_owned())
+        } else {
+            None
         };
         let password =
             password::read_new(self.password_stdin, &format!("New password for {}:", user.name)).await?;
-        let change = api::UserChange { password: Some(password.expose().to_owned()), ..Default::default() };
+        let change = api::UserChange {
+            password: Some(password.expose().to_owned()),
+            current_password,
+            revoke_tokens: self.revoke_tokens,
+            ..api::UserChange::default()
+        };
         let user: api::User = session.client.put(&format!("/user/{}", user.id), &change).await?;
         session.output.done(&user, format!("{} has a new password; log in again", user.name))
     }

@@ -17,12 +17,14 @@ use crate::machine::{Addressing, Assignment, Interface, Machine, MachineId};
 use crate::network::Network;
 use crate::run::{Run, RunFile, RunLimits, RunPlan};
 use crate::store::{EventFilter, Store, StoreError, StoreResult};
-use crate::user::{Token, TokenKind, User};
+use crate::token::{Scope, Token, TokenKind, TokenRef};
+use crate::user::User;
 
 mod archs;
 mod bmcs;
 mod events;
 mod images;
+mod logins;
 mod machines;
 mod networks;
 mod runs;
@@ -66,6 +68,11 @@ pub const STORE: &[Case] = &[
         Box::pin(users::removal(db.store()))
     }),
     case("tokens are found by their hash and end", |db| Box::pin(users::tokens(db.store()))),
+    case("a new password ends sessions, and tokens where that is asked", |db| {
+        Box::pin(users::passwords(db.store()))
+    }),
+    case("logins are counted by subject and forgotten", |db| Box::pin(logins::life(db.store()))),
+    case("of 20 concurrent logins so many begin as may", |db| Box::pin(logins::concurrent(db.store()))),
     case("architectures and subarchitectures", |db| Box::pin(archs::life(db.store()))),
     case("architectures that are used stay", |db| Box::pin(archs::references(db.store()))),
     case("BMCs", |db| Box::pin(bmcs::life(db.store()))),
@@ -185,7 +192,9 @@ fn event(machine: Option<MachineId>, text: &str) -> NewEvent {
 /// A journal of one event without a machine and one audit entry.
 fn journal(text: &str) -> Journal {
     let (actor, action, object) = ("alice".into(), "update".into(), "thing".into());
-    let entry = NewAudit { at: AT, actor, action, object, name: text.into(), changes: json!({"a": [1, 2]}) };
+    let token = Some(TokenRef { id: Id::new(7), description: "for CI".into() });
+    let (name, changes) = (text.into(), json!({"a": [1, 2]}));
+    let entry = NewAudit { at: AT, actor, token, action, object, name, changes };
     Journal { events: vec![event(None, text)], audit: vec![entry] }
 }
 
@@ -207,6 +216,7 @@ fn token(of: &User, hash: &str, kind: TokenKind) -> Token {
         user: of.id,
         hash: hash.into(),
         kind,
+        scope: Scope::Use,
         description: "for CI".into(),
         created: AT,
         expires: None,

@@ -143,7 +143,7 @@ impl AnswerFiles<'_> {
         };
         let file = self.changed(empty, change)?;
         let journal =
-            self.0.draft(actor).audit("create", "preseed", &file.name, json!({"type": file.kind})).done();
+            self.0.draft(actor)?.audit("create", "preseed", &file.name, json!({"type": file.kind})).done();
         let file = self.0.store().insert_answer_file(&file, &journal).await?;
         self.view(file).await
     }
@@ -163,7 +163,7 @@ impl AnswerFiles<'_> {
         let file = self.changed(file, change)?;
         let changes =
             json!({"content": if content_changed { "changed" } else { "kept" }, "public": file.public});
-        let journal = self.0.draft(actor).audit("update", "preseed", &file.name, changes).done();
+        let journal = self.0.draft(actor)?.audit("update", "preseed", &file.name, changes).done();
         let file = self.0.store().update_answer_file(&file, &journal).await?;
         self.view(file).await
     }
@@ -174,7 +174,7 @@ impl AnswerFiles<'_> {
         if !actor.owns(file.owner) {
             return Err(forbidden());
         }
-        let journal = self.0.draft(actor).audit("delete", "preseed", &file.name, Value::Null).done();
+        let journal = self.0.draft(actor)?.audit("delete", "preseed", &file.name, Value::Null).done();
         match self.0.store().delete_answer_file(id, &journal).await {
             Err(StoreError::InUse { .. }) => {
                 let machines = self.0.store().machines_using_answer_file(id).await?.join(", ");

@@ -53,7 +53,7 @@ impl Archs<'_> {
         check_text("name", name, 1, 64)?;
         check_text("description", description, 0, 1024)?;
         let arch = Arch { id: Id::NEW, revision: 0, name: name.into(), description: description.into() };
-        let journal = self.0.draft(actor).audit("create", "arch", name, Value::Null).done();
+        let journal = self.0.draft(actor)?.audit("create", "arch", name, Value::Null).done();
         Ok(self.0.store().insert_arch(&arch, &journal).await?)
     }
 
@@ -73,7 +73,7 @@ impl Archs<'_> {
             archs.into_iter().find(|arch| arch.id == id).ok_or_else(|| Error::not_found("arch", id))?;
         let changes = json!({"name": [arch.name, name]});
         (arch.name, arch.description) = (name.into(), description.into());
-        let journal = self.0.draft(actor).audit("update", "arch", name, changes).done();
+        let journal = self.0.draft(actor)?.audit("update", "arch", name, changes).done();
         Ok(self.0.store().update_arch(&arch, &journal).await?)
     }
 
@@ -83,7 +83,7 @@ impl Archs<'_> {
         let archs = self.0.store().archs().await?;
         let arch =
             archs.into_iter().find(|arch| arch.id == id).ok_or_else(|| Error::not_found("arch", id))?;
-        let journal = self.0.draft(actor).audit("delete", "arch", &arch.name, Value::Null).done();
+        let journal = self.0.draft(actor)?.audit("delete", "arch", &arch.name, Value::Null).done();
         Ok(self.0.store().delete_arch(id, &journal).await?)
     }
 
@@ -110,7 +110,7 @@ impl Archs<'_> {
         let SubarchSpec { name, description, bootloader, efi_boot } = spec;
         let subarch = Subarch { id: Id::NEW, revision: 0, arch, name, description, bootloader, efi_boot };
         let changes = json!({"bootloader": bootloader, "efiboot": efi_boot});
-        let journal = self.0.draft(actor).audit("create", "subarch", &subarch.name, changes).done();
+        let journal = self.0.draft(actor)?.audit("create", "subarch", &subarch.name, changes).done();
         Ok(self.0.store().insert_subarch(&subarch, &journal).await?)
     }
 
@@ -130,7 +130,7 @@ impl Archs<'_> {
         });
         (subarch.name, subarch.description) = (spec.name, spec.description);
         (subarch.bootloader, subarch.efi_boot) = (spec.bootloader, spec.efi_boot);
-        let journal = self.0.draft(actor).audit("update", "subarch", &subarch.name, changes).done();
+        let journal = self.0.draft(actor)?.audit("update", "subarch", &subarch.name, changes).done();
         Ok(self.0.store().update_subarch(&subarch, &journal).await?)
     }
 
@@ -138,7 +138,7 @@ impl Archs<'_> {
     pub async fn delete_subarch(&self, actor: &Actor, id: SubarchId) -> Result<(), Error> {
         actor.require_admin()?;
         let subarch = self.subarch(actor, id).await?;
-        let journal = self.0.draft(actor).audit("delete", "subarch", &subarch.name, Value::Null).done();
+        let journal = self.0.draft(actor)?.audit("delete", "subarch", &subarch.name, Value::Null).done();
         Ok(self.0.store().delete_subarch(id, &journal).await?)
     }
 

@@ -74,7 +74,7 @@ impl Assignments<'_> {
         let assignment = self.fresh(Id::NEW, user, reason);
         let data = json!({"user": actor.name, "reason": reason});
         let text = format!("reserved by {}", actor.name);
-        let journal = self.0.draft(actor).event(None, None, EventKind::Assignment, text, data).done();
+        let journal = self.0.draft(actor)?.event(None, None, EventKind::Assignment, text, data).done();
         let claimed = self.0.store().claim_machine(&candidates, &assignment, &journal).await?;
         let claimed = claimed.ok_or(Error::NoMatch)?;
         self.0.announce();
@@ -96,7 +96,7 @@ impl Assignments<'_> {
         let holder = holder.ok_or_else(|| Error::Refused("no such user".into()))?;
         let data = json!({"user": user, "reason": reason});
         let text = format!("assigned to {user}");
-        let draft = self.0.draft(actor).event(Some(machine), None, EventKind::Assignment, text, data);
+        let draft = self.0.draft(actor)?.event(Some(machine), None, EventKind::Assignment, text, data);
         let assignment = self.fresh(machine, holder.id, reason);
         let stored = self.0.store().insert_assignment(&assignment, &draft.done()).await;
         let stored = stored.map_err(|error| match error {
@@ -123,7 +123,7 @@ impl Assignments<'_> {
         found.reason = reason.to_owned();
         let data = json!({"reason": reason});
         let draft =
-            self.0.draft(actor).event(Some(machine), None, EventKind::Assignment, "reason changed", data);
+            self.0.draft(actor)?.event(Some(machine), None, EventKind::Assignment, "reason changed", data);
         let stored = self.0.store().update_assignment(&found, &draft.done()).await?;
         self.view(stored).await
     }
@@ -131,6 +131,7 @@ impl Assignments<'_> {
     /// Gives a machine back: its holder, or an admin. What the holder had ends at once: their run is cancelled; with the
     /// last holder netboot and the boot device are reset, and no boot token of before is valid any more.
     pub async fn give_back(&self, actor: &Actor, machine: MachineId, id: AssignmentId) -> Result<(), Error> {
+        actor.require_write()?;
         let found = self.get(actor, machine, id).await?;
         if !actor.owns(Some(found.assignment.user)) {
             return Err(forbidden());
@@ -163,7 +164,7 @@ impl Assignments<'_> {
             }
             let text = format!("given back by {}", found.user);
             let data = json!({"user": found.user});
-            let draft = self.0.draft(actor).event(Some(machine), None, EventKind::Assignment, text, data);
+            let draft = self.0.draft(actor)?.event(Some(machine), None, EventKind::Assignment, text, data);
             match self.0.store().end_assignment(id, &row, &draft.done()).await {
                 Err(StoreError::Stale) => {}
                 Err(error) => return Err(error.into()),

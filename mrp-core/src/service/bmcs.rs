@@ -110,7 +110,7 @@ impl Bmcs<'_> {
             options: spec.options,
         };
         let changes = json!({"address": entry.address, "driver": entry.driver});
-        let journal = self.0.draft(actor).audit("create", "bmc", &entry.name, changes).done();
+        let journal = self.0.draft(actor)?.audit("create", "bmc", &entry.name, changes).done();
         Ok(self.0.store().insert_bmc(&entry, &journal).await?)
     }
 
@@ -130,7 +130,7 @@ impl Bmcs<'_> {
         }
         (entry.name, entry.address, entry.driver) = (spec.name, spec.address, spec.driver);
         (entry.username, entry.privilege, entry.options) = (spec.username, spec.privilege, spec.options);
-        let journal = self.0.draft(actor).audit("update", "bmc", &entry.name, changes).done();
+        let journal = self.0.draft(actor)?.audit("update", "bmc", &entry.name, changes).done();
         let entry = self.0.store().update_bmc(&entry, &journal).await?;
         self.0.forget_bmc(id).await;
         Ok(entry)
@@ -139,7 +139,7 @@ impl Bmcs<'_> {
     /// Removes a BMC that no machine uses.
     pub async fn delete(&self, actor: &Actor, id: BmcId) -> Result<(), Error> {
         let entry = self.get(actor, id).await?;
-        let journal = self.0.draft(actor).audit("delete", "bmc", &entry.name, Value::Null).done();
+        let journal = self.0.draft(actor)?.audit("delete", "bmc", &entry.name, Value::Null).done();
         self.0.store().delete_bmc(id, &journal).await?;
         self.0.forget_bmc(id).await;
         Ok(())

@@ -591,7 +591,7 @@ impl Boot<'_> {
 }
 
 fn machine_actor() -> Actor {
-    Actor { user: None, name: "machine".into(), admin: false }
+    Actor { name: "machine".into(), admin: false, ..Actor::system() }
 }
 
 fn not_found(request: &BootRequest) -> Error {

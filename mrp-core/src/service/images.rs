@@ -100,6 +100,7 @@ impl Images<'_> {
 
     /// Starts an upload.
     pub async fn upload(&self, actor: &Actor) -> Result<Upload, Error> {
+        actor.require_write()?;
         let writer = self.0.0.blobs.create().await?;
         Ok(Upload { service: self.0.clone(), actor: actor.clone(), writer })
     }
@@ -126,7 +127,7 @@ impl Images<'_> {
             "known_good": image.known_good,
             "public": image.public,
         });
-        let journal = self.0.draft(actor).audit("update", "image", &image.name, changes).done();
+        let journal = self.0.draft(actor)?.audit("update", "image", &image.name, changes).done();
         let image = self.0.store().update_image(&image, &journal).await?;
         self.view(image).await
     }
@@ -137,7 +138,7 @@ impl Images<'_> {
         if !actor.owns(image.owner) {
             return Err(forbidden());
         }
-        let journal = self.0.draft(actor).audit("delete", "image", &image.name, Value::Null).done();
+        let journal = self.0.draft(actor)?.audit("delete", "image", &image.name, Value::Null).done();
         let _alone = self.0.0.content_turn.write().await;
         match self.0.store().delete_image(id, &journal).await {
             Err(StoreError::InUse { what }) => {
@@ -222,7 +223,7 @@ impl Upload {
             uploaded: service.now(),
         };
         let changes = json!({"type": image.kind, "size": size, "sha256": image.digest});
-        let journal = service.draft(&actor).audit("create", "image", &image.name, changes).done();
+        let journal = service.draft(&actor)?.audit("create", "image", &image.name, changes).done();
         let image = service.store().insert_image(&image, &journal).await?;
         service.images().view(image).await
     }

@@ -146,7 +146,7 @@ impl Interfaces<'_> {
             addressing: Addressing::Dynamic,
         };
         let changes = json!({"mac": mac, "machine": owner.name});
-        let journal = self.0.draft(actor).audit("create", "interface", &mac.to_string(), changes).done();
+        let journal = self.0.draft(actor)?.audit("create", "interface", &mac.to_string(), changes).done();
         let interface = self.0.store().insert_interface(&interface, &journal).await?;
         self.0.store().delete_discovered(mac).await?;
         self.get(actor, machine, interface.id).await
@@ -202,7 +202,7 @@ impl Interfaces<'_> {
         for candidate in self.candidates(kind, wanted, network)? {
             interface.addressing = candidate;
             let name = interface.mac.to_string();
-            let journal = self.0.draft(actor).audit("update", "interface", &name, moved(&interface)).done();
+            let journal = self.0.draft(actor)?.audit("update", "interface", &name, moved(&interface)).done();
             match self.0.store().update_interface(&interface, &journal).await {
                 // Another request took the address first: the next one.
                 Err(StoreError::Conflict { what }) if wanted == Some(WantedAddress::Auto) => {
@@ -223,7 +223,7 @@ impl Interfaces<'_> {
         let found = self.get(actor, machine, id).await?;
         actor.require_admin()?;
         let name = found.interface.mac.to_string();
-        let journal = self.0.draft(actor).audit("delete", "interface", &name, Value::Null).done();
+        let journal = self.0.draft(actor)?.audit("delete", "interface", &name, Value::Null).done();
         self.0.store().delete_interface(id, &journal).await?;
         self.0.sync_dhcp();
         Ok(())

@@ -73,6 +73,7 @@ impl Provisioner {
 
     /// A machine, for whoever may change it: its holders and admins.
     pub(crate) async fn held_machine(&self, actor: &Actor, id: MachineId) -> Result<Machine, Error> {
+        actor.require_write()?;
         let machine = self.load_machine(id).await?;
         if actor.admin || self.holds(actor, id).await? { Ok(machine) } else { Err(forbidden()) }
     }
@@ -134,7 +135,7 @@ impl Machines<'_> {
             machine.subarch = Some(self.subarch_named(machine.arch, name).await?.id);
         }
         let changes = json!({"arch": machine.arch, "bmc": machine.bmc});
-        let draft = self.0.draft(actor).audit("create", "machine", &machine.name, changes);
+        let draft = self.0.draft(actor)?.audit("create", "machine", &machine.name, changes);
         let machine = self.0.store().insert_machine(&machine, &draft.done()).await?;
         self.view(machine).await
     }
@@ -162,7 +163,7 @@ impl Machines<'_> {
             "bmc": [old.bmc, machine.bmc],
             "bmc_info": [old.bmc_info, machine.bmc_info],
         });
-        let journal = self.0.draft(actor).audit("update", "machine", &machine.name, changes).done();
+        let journal = self.0.draft(actor)?.audit("update", "machine", &machine.name, changes).done();
         let machine = self.0.store().update_machine(&machine, &journal).await?;
         self.0.sync_dhcp();
         self.view(machine).await
@@ -195,7 +196,7 @@ impl Machines<'_> {
             changes.insert("kernel_options".into(), json!([machine.kernel_options, options]));
             machine.kernel_options = Some(options);
         }
-        let mut draft = self.0.draft(actor);
+        let mut draft = self.0.draft(actor)?;
         match new.netboot {
             Some(true) if !machine.netboot.is_on() => {
                 machine.netboot = Netboot::ByHand;
@@ -250,7 +251,7 @@ impl Machines<'_> {
             let text = format!("state set from {} to {state}", machine.state);
             machine.state = state;
             let data = json!({"state": state});
-            let journal = self.0.draft(actor).event(Some(id), None, EventKind::State, text, data).done();
+            let journal = self.0.draft(actor)?.event(Some(id), None, EventKind::State, text, data).done();
             self.0.store().update_machine(&machine, &journal).await?;
             self.0.announce();
         }
@@ -261,7 +262,7 @@ impl Machines<'_> {
     pub async fn delete(&self, actor: &Actor, id: MachineId) -> Result<(), Error> {
         let machine = self.0.load_machine(id).await?;
         actor.require_admin()?;
-        let journal = self.0.draft(actor).audit("delete", "machine", &machine.name, Value::Null).done();
+        let journal = self.0.draft(actor)?.audit("delete", "machine", &machine.name, Value::Null).done();
         self.0.store().delete_machine(&machine, &journal).await?;
         self.0.sync_dhcp();
         Ok(())

@@ -36,7 +36,7 @@ impl Networks<'_> {
         actor.require_admin()?;
         self.check(actor, &network, None).await?;
         let changes = json!({"subnet": network.subnet.to_string()});
-        let journal = self.0.draft(actor).audit("create", "network", &network.name, changes).done();
+        let journal = self.0.draft(actor)?.audit("create", "network", &network.name, changes).done();
         Ok(self.0.store().insert_network(&network, &journal).await?)
     }
 
@@ -49,7 +49,7 @@ impl Networks<'_> {
             "name": [old.name, network.name],
             "subnet": [old.subnet.to_string(), network.subnet.to_string()],
         });
-        let journal = self.0.draft(actor).audit("update", "network", &network.name, changes).done();
+        let journal = self.0.draft(actor)?.audit("update", "network", &network.name, changes).done();
         Ok(self.0.store().update_network(&network, &journal).await?)
     }
 
@@ -57,7 +57,7 @@ impl Networks<'_> {
     pub async fn delete(&self, actor: &Actor, id: NetworkId) -> Result<(), Error> {
         actor.require_admin()?;
         let network = self.get(actor, id).await?;
-        let journal = self.0.draft(actor).audit("delete", "network", &network.name, Value::Null).done();
+        let journal = self.0.draft(actor)?.audit("delete", "network", &network.name, Value::Null).done();
         Ok(self.0.store().delete_network(id, &journal).await?)
     }
 

@@ -240,7 +240,7 @@ impl PowerControl<'_> {
                     let text = format!("power {}: taken, but the state is not told: {error}", request.name());
                     let data = json!({"power": request.name(), "warning": error.to_string()});
                     let draft =
-                        service.draft(&actor).event(Some(machine.id), None, EventKind::Power, text, data);
+                        service.draft(&actor)?.event(Some(machine.id), None, EventKind::Power, text, data);
                     service.store().record(&draft.done()).await?;
                     service.announce();
                     Ok(request.wanted())

@@ -132,7 +132,7 @@ impl Provisioner {
             (false, _) => "provisioning started; the machine has no BMC: switch it on now".to_owned(),
         };
         let data = json!({"kernel": plan.kernel, "initrd": plan.initrd, "answer_file": plan.answer_file});
-        let draft = self.draft(actor).event(Some(machine.id), None, EventKind::Run, text, data);
+        let draft = self.draft(actor)?.event(Some(machine.id), None, EventKind::Run, text, data);
         let draft = draft.audit("provision", "machine", &machine.name, Value::Null).done();
         let mut machine = machine;
         let mut decided = None;

@@ -21,6 +21,7 @@ use mrp_core::mac::MacAddr;
 use mrp_core::machine::{Machine, MachineId, Netboot};
 use mrp_core::run::{Run, RunId, StageKind};
 use mrp_core::secret::{Secret, ServerKey};
+use mrp_core::service::Builder;
 use mrp_core::service::answer_files::AnswerFileChange;
 use mrp_core::service::archs::SubarchSpec;
 use mrp_core::service::bmcs::BmcSpec;
@@ -92,6 +93,12 @@ impl Lab {
         self.mrp.shutdown().await;
         self.store.close().await;
         (self.mrp, self.store) = start(&self.folder, &self.key, &self.clock).await;
+    }
+
+    /// Another server on the same database, without background work.
+    pub(crate) async fn beside(&self) -> Provisioner {
+        let (builder, _) = builder(&self.folder, &self.key, &self.clock).await;
+        builder.quiet().build().await.unwrap()
     }
 
     /// The folder of images, opened beside the service.
@@ -257,6 +264,11 @@ impl Lab {
 }
 
 async fn start(folder: &TempDir, key: &ServerKey, clock: &Arc<ManualClock>) -> (Provisioner, SqlStore) {
+    let (builder, store) = builder(folder, key, clock).await;
+    (builder.build().await.unwrap(), store)
+}
+
+async fn builder(folder: &TempDir, key: &ServerKey, clock: &Arc<ManualClock>) -> (Builder, SqlStore) {
     let store = SqlStore::open_sqlite(&folder.path().join("mrp.db")).await.unwrap();
     let blobs = FsBlobs::open(&folder.path().join("images")).await.unwrap();
     let builder = Provisioner::builder()
@@ -267,7 +279,7 @@ async fn start(folder: &TempDir, key: &ServerKey, clock: &Arc<ManualClock>) -> (
         .neighbours(StrangersCable)
         .clock(clock.clone())
         .key(key.clone());
-    (builder.build().await.unwrap(), store)
+    (builder, store)
 }
 
 /// An address behind which the kernel sees a network card of no machine.

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use mrp_core::event::{AuditEntry, AuditId, Event, EventId, Journal};
 use mrp_core::id::Id;
 use mrp_core::store::{EventFilter, EventStore, StoreResult};
+use mrp_core::token::TokenRef;
 
 use super::builder::QueryBuilder;
 use super::rows::{first, get, id, json, maybe_id, time, to_json, to_word, word};
@@ -27,11 +28,19 @@ fn audit_entry(row: &Row) -> StoreResult<AuditEntry> {
         id: id(row, "id")?,
         at: time(row, "at")?,
         actor: get(row, "actor")?,
+        token: token(row)?,
         action: get(row, "action")?,
         object: get(row, "object")?,
         name: get(row, "name")?,
         changes: json(row, "changes")?,
     })
+}
+
+/// Which token an audit entry names.
+fn token(row: &Row) -> StoreResult<Option<TokenRef>> {
+    let Some(id) = maybe_id(row, "token_id")? else { return Ok(None) };
+    let description: Option<String> = get(row, "token")?;
+    Ok(Some(TokenRef { id, description: description.unwrap_or_default() }))
 }
 
 /// Writes a journal within a transaction.
@@ -46,10 +55,14 @@ pub(super) async fn write(tx: &mut Tx, journal: &Journal) -> StoreResult<()> {
     }
     for entry in &journal.audit {
         let query = sql(
-            "INSERT INTO audit (at, actor, action, object, name, changes) VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO audit (at, actor, action, object, name, changes, token_id, token) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         );
         let query = query.bind(entry.at.0).bind(&entry.actor).bind(&entry.action).bind(&entry.object);
-        query.bind(&entry.name).bind(to_json(&entry.changes)?).execute(&mut *tx).await.map_err(failed)?;
+        let query = query.bind(&entry.name).bind(to_json(&entry.changes)?);
+        let token = entry.token.as_ref();
+        let query = query.bind(token.map(|token| token.id.get()));
+        let query = query.bind(token.map(|token| token.description.as_str()));
+        query.execute(&mut *tx).await.map_err(failed)?;
     }
     Ok(())
 }

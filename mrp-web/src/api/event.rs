@@ -20,7 +20,7 @@ use crate::router::{Kind, Route, Who};
 /// Longest silence on a stream, so that proxies keep it and dead clients are noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How often the token of a stream is looked at again.
-const RECHECK: Duration = Duration::from_secs(30);
+const RECHECK: Duration = Duration::from_secs(5);
 
 pub(super) fn routes() -> Vec<Route> {
     vec![

@@ -2,7 +2,7 @@
 
 use mrp_core::api;
 use mrp_core::secret::Secret;
-use mrp_core::service::users::IssuedToken;
+use mrp_core::service::tokens::IssuedToken;
 use warp::http::HeaderValue;
 use warp::http::header::{CACHE_CONTROL, SET_COOKIE};
 
@@ -60,6 +60,7 @@ pub(super) fn issued_view(issued: &IssuedToken) -> Response {
         id: issued.token.id.get(),
         token: issued.secret.expose().to_owned(),
         expires: issued.token.expires,
+        scope: issued.token.scope,
     });
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

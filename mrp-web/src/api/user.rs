@@ -25,9 +25,10 @@ pub(super) fn routes() -> Vec<Route> {
             .answers::<api::User>(200),
         Route::new("PUT", "/api/v1/user/{id}", "set_user", Who::Owner, set)
             .about("Changes a user")
+            .note("One's own new password needs `current_password`; it ends sessions, and tokens where that is asked.")
             .body::<api::UserChange>()
             .answers::<api::User>(200)
-            .refuses(&[409]),
+            .refuses(&[409, 429]),
         Route::new("DELETE", "/api/v1/user/{id}", "delete_user", Who::Admin, delete)
             .about("Removes a user who holds no machine")
             .answers_nothing(204)
@@ -61,6 +62,8 @@ async fn set(call: Call) -> Answer {
     let change = UserChange {
         email: change.email,
         password: change.password.map(Secret::new),
+        current_password: change.current_password.map(Secret::new),
+        revoke_tokens: change.revoke_tokens,
         admin: change.admin,
         ssh_keys: change.ssh_keys,
     };

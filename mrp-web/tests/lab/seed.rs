@@ -14,7 +14,8 @@ use mrp_core::machine::{Addressing, Assignment, Interface, Machine, MachineState
 use mrp_core::network::Network;
 use mrp_core::secret::ServerKey;
 use mrp_core::store::{ArchStore, BmcStore, ImageStore, MachineStore, NetworkStore, TokenStore, UserStore};
-use mrp_core::user::{Token, TokenKind, User};
+use mrp_core::token::{Scope, Token, TokenKind};
+use mrp_core::user::User;
 use mrp_store::{FsBlobs, SqlStore};
 use sha2::{Digest as _, Sha256};
 
@@ -65,6 +66,7 @@ async fn users(store: &SqlStore) {
             user: user.id,
             hash: hex::encode(Sha256::digest(token.as_bytes())),
             kind: TokenKind::Api,
+            scope: Scope::Admin,
             description: "t".into(),
             created: NOW,
             expires: None,

@@ -54,23 +54,27 @@ pub(super) async fn audit(store: &dyn Store) -> Outcome {
     for name in ["one", "two", "three"] {
         store.record(&journal(name)).await?;
     }
+    let by_hand = NewAudit { token: None, ..journal("four").audit.remove(0) };
+    store.record(&Journal { events: Vec::new(), audit: vec![by_hand] }).await?;
     let all = store.audit(Id::NEW, 100).await?;
     let names: Vec<_> = all.iter().map(|entry| entry.name.as_str()).collect();
-    same("audit", &names, &vec!["one", "two", "three"])?;
+    same("audit", &names, &vec!["one", "two", "three", "four"])?;
     let wanted = journal("one").audit.remove(0);
     let first = &all[0];
     let found = NewAudit {
         at: first.at,
         actor: first.actor.clone(),
+        token: first.token.clone(),
         action: first.action.clone(),
         object: first.object.clone(),
         name: first.name.clone(),
         changes: first.changes.clone(),
     };
     same("an audit entry", &found, &wanted)?;
+    same("an audit entry of no token", &all[3].token, &None)?;
     let page = store.audit(all[0].id, 1).await?;
     ids("a page of the audit log", &page, |entry| entry.id, &[all[1].id])?;
-    ids("the end of the audit log", &store.audit(all[2].id, 9).await?, |entry| entry.id, &[])
+    ids("the end of the audit log", &store.audit(all[3].id, 9).await?, |entry| entry.id, &[])
 }
 
 /// Each noun's own case shows it for its refusals; here a journal that cannot be written takes the change with it.

@@ -74,8 +74,17 @@ pub(super) async fn tokens(store: &dyn Store) -> Outcome {
     let bob = store.insert_user(&user("bob"), &quiet()).await?;
     let wanted = token(&alice, "hash1", TokenKind::Api);
     let api = store.insert_token(&wanted, &journal("token")).await?;
+    for scope in Scope::ALL {
+        let made = Token { scope, ..token(&bob, scope.as_str(), TokenKind::Api) };
+        let made = store.insert_token(&made, &quiet()).await?;
+        let found = store.token_by_hash(scope.as_str()).await?.map(|(token, _)| token);
+        same("a token of another scope", &found, &Some(made.clone()))?;
+        store.delete_token(made.id, &quiet()).await?;
+    }
     same("a new token", &api, &Token { id: api.id, ..wanted })?;
     same("token_by_hash", &store.token_by_hash("hash1").await?, &Some((api.clone(), alice.clone())))?;
+    same("token", &store.token(api.id).await?, &Some(api.clone()))?;
+    same("token of none", &store.token(Id::new(api.id.get() + 1)).await?, &None)?;
     same("token_by_hash of none", &store.token_by_hash("hash2").await?, &None)?;
     let nobody = Token { user: Id::new(1 << 40), ..token(&alice, "hash9", TokenKind::Api) };
     gone("insert_token of no user", store.insert_token(&nobody, &journal("no")).await)?;
@@ -91,8 +100,8 @@ pub(super) async fn tokens(store: &dyn Store) -> Outcome {
         ..token(of, hash, TokenKind::Session)
     };
     let mine = store.insert_token(&session(&alice, "s1", 900), &quiet()).await?;
-    store.insert_token(&session(&bob, "s2", 100), &quiet()).await?;
     let other = store.insert_token(&session(&bob, "s3", 900), &quiet()).await?;
+    ids("all_tokens", &store.all_tokens().await?, |token| token.id, &[api.id, mine.id, other.id])?;
     ids("tokens", &store.tokens(alice.id).await?, |token| token.id, &[api.id, mine.id])?;
     let renamed = User { email: "new@example.org".into(), ..alice.clone() };
     let renamed = store.update_user(&renamed, &quiet()).await?;
@@ -100,13 +109,38 @@ pub(super) async fn tokens(store: &dyn Store) -> Outcome {
     let renewed = User { password_hash: "another hash".into(), ..renamed };
     store.update_user(&renewed, &quiet()).await?;
     ids("tokens after a new password", &store.tokens(alice.id).await?, |token| token.id, &[api.id])?;
-    store.insert_token(&session(&alice, "s4", 900), &quiet()).await?;
-    store.delete_sessions(alice.id, Timestamp(500)).await?;
-    ids("tokens after delete_sessions", &store.tokens(alice.id).await?, |token| token.id, &[api.id])?;
-    ids("another's unexpired session", &store.tokens(bob.id).await?, |token| token.id, &[other.id])?;
+    ids("another's session", &store.tokens(bob.id).await?, |token| token.id, &[other.id])?;
 
     store.delete_token(api.id, &journal("token goes")).await?;
     gone("delete_token again", store.delete_token(api.id, &journal("no")).await)?;
     same("tokens", &store.tokens(alice.id).await?, &vec![])?;
+    written(store, 2, 2).await
+}
+
+pub(super) async fn passwords(store: &dyn Store) -> Outcome {
+    let alice = store.insert_user(&user("alice"), &quiet()).await?;
+    let bob = store.insert_user(&user("bob"), &quiet()).await?;
+    let api = store.insert_token(&token(&alice, "h1", TokenKind::Api), &quiet()).await?;
+    let session = store.insert_token(&token(&alice, "h2", TokenKind::Session), &quiet()).await?;
+    let other = store.insert_token(&token(&bob, "h3", TokenKind::Api), &quiet()).await?;
+
+    store.rehash_password(alice.id, &alice.password_hash, "newer kind").await?;
+    let rehashed = User { password_hash: "newer kind".into(), ..alice.clone() };
+    same("a user with a newer hash", &store.user(alice.id).await?, &Some(rehashed.clone()))?;
+    store.rehash_password(alice.id, &alice.password_hash, "of the password of before").await?;
+    same("a user whose hash has moved", &store.user(alice.id).await?, &Some(rehashed.clone()))?;
+    store.rehash_password(Id::new(1 << 40), "x", "y").await?;
+    ids("tokens", &store.tokens(alice.id).await?, |token| token.id, &[api.id, session.id])?;
+
+    let changed = User { password_hash: "another".into(), ..rehashed.clone() };
+    let changed = store.update_user(&changed, &journal("password")).await?;
+    ids("tokens after a new password", &store.tokens(alice.id).await?, |token| token.id, &[api.id])?;
+    stale("update_user_revoking", store.update_user_revoking(&rehashed, &journal("no")).await)?;
+    ids("tokens after a stale change", &store.tokens(alice.id).await?, |token| token.id, &[api.id])?;
+    let again = User { password_hash: "a third".into(), ..changed };
+    let again = store.update_user_revoking(&again, &journal("password")).await?;
+    same("a user after it", &store.user(alice.id).await?, &Some(again))?;
+    same("tokens after update_user_revoking", &store.tokens(alice.id).await?, &vec![])?;
+    ids("another's tokens", &store.tokens(bob.id).await?, |token| token.id, &[other.id])?;
     written(store, 2, 2).await
 }
