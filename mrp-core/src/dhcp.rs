@@ -29,6 +29,11 @@ pub struct DhcpError {
 /// The site's DHCP server, as far as mrp steers it.
 #[async_trait]
 pub trait DhcpBackend: fmt::Debug + Send + Sync {
+    /// False for a server that is not steered: the table is not even made for it.
+    fn steers(&self) -> bool {
+        true
+    }
+
     /// Makes the server give exactly these addresses. Called at start and after each change; calling it
     /// again with the same table changes nothing.
     async fn apply(&self, hosts: &[DhcpHost]) -> Result<(), DhcpError>;
@@ -40,6 +45,10 @@ pub struct NoDhcpBackend;
 
 #[async_trait]
 impl DhcpBackend for NoDhcpBackend {
+    fn steers(&self) -> bool {
+        false
+    }
+
     async fn apply(&self, _hosts: &[DhcpHost]) -> Result<(), DhcpError> {
         Ok(())
     }

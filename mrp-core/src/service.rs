@@ -35,6 +35,7 @@ pub mod assignments;
 pub mod bmcs;
 pub mod boot;
 pub mod discovery;
+mod elsewhere;
 pub mod events;
 pub mod images;
 pub mod interfaces;
@@ -193,6 +194,7 @@ impl Builder {
         if !self.quiet {
             provisioner.images().collect_content().await?;
             provisioner.resume().await?;
+            provisioner.listen();
         }
         Ok(provisioner)
     }

@@ -323,6 +323,11 @@ pub trait EventStore {
     async fn last_event(&self) -> StoreResult<EventId>;
     /// Writes events and audit entries that belong to no other change.
     async fn record(&self, journal: &Journal) -> StoreResult<()>;
+    /// Waits until another process may have written events or audit entries; answers at once where one may have been
+    /// missed. Where no other process writes, it waits for ever. One caller at a time.
+    async fn heard(&self) -> StoreResult<()> {
+        std::future::pending().await
+    }
     /// Audit entries after one, at most `limit`.
     async fn audit(&self, after: AuditId, limit: u32) -> StoreResult<Vec<AuditEntry>>;
 }

@@ -19,6 +19,7 @@ mod database;
 mod events;
 mod images;
 mod interfaces;
+mod listener;
 mod logins;
 mod machines;
 mod networks;

@@ -8,13 +8,15 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use mrp_core::Provisioner;
+use mrp_core::actor::Actor;
 use mrp_core::conformance::Failure;
 use mrp_core::conformance::store::{TestDatabase, run};
-use mrp_core::event::Journal;
-use mrp_core::id::Id;
+use mrp_core::event::{EventKind, Journal, NewEvent};
+use mrp_core::id::{Id, Timestamp};
 use mrp_core::store::{EventFilter, EventStore, Store, StoreError, UserStore};
 use mrp_core::user::User;
-use mrp_store::SqlStore;
+use mrp_store::{FsBlobs, SqlStore};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, Row};
@@ -269,4 +271,74 @@ async fn a_caller_that_goes_away_leaves_no_half_change_and_no_lock() {
     store.close().await;
     let open = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = 'mrp0' AND state LIKE 'idle in%'";
     assert_eq!(server.sql("postgres", open), "0\n");
+}
+
+/// Waits for a word from another process; what came before is passed over.
+async fn hears(store: &SqlStore) -> bool {
+    tokio::time::timeout(Duration::from_secs(20), store.heard()).await.is_ok_and(|heard| heard.is_ok())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_hears_what_others_write_and_not_itself() {
+    let mut server = PostgresServer::start();
+    let url = server.database();
+    let (one, other) =
+        (SqlStore::open_postgres(&url).await.unwrap(), SqlStore::open_postgres(&url).await.unwrap());
+    assert!(hears(&one).await, "what was written before may have been missed");
+    one.record(&note("its own")).await.unwrap();
+    let waiting = tokio::time::timeout(Duration::from_millis(300), one.heard()).await;
+    assert!(waiting.is_err(), "its own words are not heard");
+    other.record(&note("another's")).await.unwrap();
+    assert!(hears(&one).await);
+    // Without a line to hear by, and with a new one: what may have been missed is reported.
+    tokio::task::block_in_place(|| server.stop());
+    tokio::task::block_in_place(|| server.run());
+    while !hears(&one).await {}
+    other.record(&note("after the restart")).await.unwrap();
+    assert!(hears(&one).await);
+    let listening = tokio::spawn({
+        let one = one.clone();
+        async move { while one.heard().await.is_ok() {} }
+    });
+    one.close().await;
+    listening.await.unwrap();
+    other.close().await;
+}
+
+fn note(text: &str) -> Journal {
+    let event = NewEvent {
+        at: Timestamp(1),
+        machine: None,
+        run: None,
+        kind: EventKind::State,
+        actor: "alice".into(),
+        text: text.into(),
+        data: serde_json::Value::Null,
+    };
+    Journal { events: vec![event], audit: Vec::new() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_of_one_server_is_streamed_by_another() {
+    let server = PostgresServer::start();
+    let (url, folder) = (server.database(), TempDir::new().unwrap());
+    let start = async || {
+        let store = SqlStore::open_postgres(&url).await.unwrap();
+        let blobs = FsBlobs::open(folder.path()).await.unwrap();
+        Provisioner::builder().store(store).blobs(blobs).build().await.unwrap()
+    };
+    let (one, other) = (start().await, start().await);
+    let mut follower = other.events().follow(&Actor::system(), EventFilter::default()).await.unwrap();
+    let store = SqlStore::open_postgres(&url).await.unwrap();
+    for number in 0..20 {
+        store.record(&note(&number.to_string())).await.unwrap();
+    }
+    let mut seen = Vec::new();
+    while seen.len() < 20 {
+        seen.extend(follower.next().await.unwrap().into_iter().map(|event| event.text));
+    }
+    let wanted: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+    assert_eq!(seen, wanted);
+    one.shutdown().await;
+    other.shutdown().await;
 }

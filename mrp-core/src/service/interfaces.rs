@@ -73,6 +73,9 @@ impl Provisioner {
 
     /// Tells the DHCP server all addresses, in the background.
     pub(crate) fn sync_dhcp(&self) {
+        if !self.0.dhcp.steers() {
+            return;
+        }
         let this = self.clone();
         self.start_task(async move {
             if let Err(error) = this.apply_dhcp().await {

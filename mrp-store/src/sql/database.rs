@@ -5,9 +5,13 @@
 //! leave out `LIMIT` for no limit. `LIKE` differs in case. After an error a transaction is over. Texts are sorted and
 //! compared by their bytes.
 
+use std::sync::Arc;
+
 use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Postgres, Sqlite, Transaction};
+
+use super::listener::Listener;
 
 /// The advisory lock that a writing transaction holds: "mrp" and the writer's number.
 const WRITER: i64 = 0x006d_7270_0001;
@@ -28,8 +32,8 @@ pub(super) enum Database {
     SqliteFile,
     /// Keeps a database in memory alive; no query goes through it.
     SqliteMemory(SqlitePool),
-    /// A server.
-    Postgres,
+    /// A server, and what hears of the writes of others.
+    Postgres(Arc<Listener>),
 }
 
 /// A transaction that writes. Dropped, it is rolled back.
@@ -70,12 +74,17 @@ impl Pool {
                 // A caller that goes away must not leave a connection in a transaction that nobody ends: sqlx rolls
                 // back what has begun, not what is beginning.
                 let begun = tokio::spawn(async move {
-                    let mut tx = pool.begin().await?;
-                    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITER);
-                    lock.execute(&mut *tx).await?;
-                    Ok(Tx::Postgres(tx))
+                    let mut begun = begin_writing(&pool).await;
+                    for _ in 0..pool.options().get_max_connections() {
+                        // Cut by a restart of the server while it was idle: nothing was begun, and another may live.
+                        if !begun.as_ref().is_err_and(is_cut) {
+                            break;
+                        }
+                        begun = begin_writing(&pool).await;
+                    }
+                    begun
                 });
-                begun.await.map_err(|_| sqlx::Error::WorkerCrashed)?
+                begun.await.map_err(|_| sqlx::Error::WorkerCrashed)?.map(Tx::Postgres)
             }
         }
     }
@@ -89,11 +98,28 @@ impl Pool {
     }
 }
 
+async fn begin_writing(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITER).execute(&mut *tx).await?;
+    Ok(tx)
+}
+
+/// True if the connection was cut, by whomever (admin_shutdown, crash_shutdown).
+fn is_cut(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| code == "57P01" || code == "57P02"),
+        _ => false,
+    }
+}
+
 impl Database {
     /// Ends it.
     pub(super) async fn close(&self) {
-        if let Self::SqliteMemory(kept) = self {
-            kept.close().await;
+        match self {
+            Self::SqliteFile => {}
+            Self::SqliteMemory(kept) => kept.close().await,
+            Self::Postgres(listener) => listener.close().await,
         }
     }
 }

@@ -7,6 +7,7 @@ use mrp_core::store::{EventFilter, EventStore, StoreResult};
 use mrp_core::token::TokenRef;
 
 use super::builder::QueryBuilder;
+use super::database::Database;
 use super::rows::{first, get, id, json, maybe_id, time, to_json, to_word, word};
 use super::{Row, SqlStore, Tx, all, commit, failed, sql, unreferred};
 
@@ -99,6 +100,13 @@ impl EventStore for SqlStore {
         let query = sql("SELECT COALESCE(MAX(id), 0) FROM events");
         let row = query.fetch_one(&self.read).await.map_err(failed)?;
         first(&row).map(Id::new)
+    }
+
+    async fn heard(&self) -> StoreResult<()> {
+        match &self.database {
+            Database::Postgres(listener) => listener.heard().await.map_err(failed),
+            Database::SqliteFile | Database::SqliteMemory(_) => std::future::pending().await,
+        }
     }
 
     async fn record(&self, journal: &Journal) -> StoreResult<()> {

@@ -2,6 +2,7 @@
 //! and the cause. Migrations run under an advisory lock, each in a transaction: of two servers on an empty database one
 //! makes the tables, and an interrupted migration leaves nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mrp_core::store::{StoreError, StoreResult};
@@ -11,6 +12,7 @@ use sqlx::{ConnectOptions, Connection, Row};
 
 use super::SqlStore;
 use super::database::{Database, Pool};
+use super::listener::Listener;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
@@ -31,7 +33,9 @@ pub(super) async fn open(url: &str) -> StoreResult<SqlStore> {
     };
     let named = Named::of(&options);
     named.try_once(&options).await?;
-    let options = options.application_name("mrp").options([
+    // A name of this process's own, by which others know whose word they hear.
+    let own = format!("mrp {} {}", std::process::id(), random()?);
+    let options = options.application_name(&own).options([
         // A writer that waits for another server's, and a server that was stopped while it wrote.
         ("lock_timeout", "20s"),
         ("idle_in_transaction_session_timeout", "60s"),
@@ -39,9 +43,15 @@ pub(super) async fn open(url: &str) -> StoreResult<SqlStore> {
     let write = pool(WRITERS, Duration::from_secs(30)).connect_with(options.clone()).await;
     let write = write.map_err(|error| named.refused(error))?;
     migrate(&named, &write).await?;
-    let read = pool(READERS, Duration::from_secs(10)).connect_with(options).await;
+    let read = pool(READERS, Duration::from_secs(10)).connect_with(options.clone()).await;
     let read = read.map_err(|error| named.refused(error))?;
-    Ok(SqlStore { read: Pool::Postgres(read), write: Pool::Postgres(write), database: Database::Postgres })
+    let database = Database::Postgres(Arc::new(Listener::new(options, own)));
+    Ok(SqlStore { read: Pool::Postgres(read), write: Pool::Postgres(write), database })
+}
+
+fn random() -> StoreResult<String> {
+    let number = getrandom::u32().map_err(|error| StoreError::Internal(error.to_string().into()))?;
+    Ok(format!("{number:08x}"))
 }
 
 fn pool(connections: u32, wait: Duration) -> PgPoolOptions {
