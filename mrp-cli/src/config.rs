@@ -8,12 +8,18 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use database::DatabaseSection;
+
+mod database;
+
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Config {
     /// Data and logs.
     pub server: ServerSection,
+    /// Rows: SQLite in the data folder, or PostgreSQL.
+    pub database: DatabaseSection,
     /// People's HTTP.
     pub web: WebSection,
     /// Machines' HTTP.
@@ -266,8 +272,10 @@ impl Config {
         name: &str,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let wrong =
-            |error: toml::de::Error| ConfigError::Wrong(format!("{name}: {}", error.to_string().trim_end()));
+        let wrong = |error: toml::de::Error| {
+            let words = database::without_passwords(error.to_string().trim_end());
+            ConfigError::Wrong(format!("{name}: {words}"))
+        };
         let mut table: toml::Table = toml::from_str(text).map_err(wrong)?;
         check_keys(&table, text, name)?;
         for (variable, value) in environment {
@@ -290,6 +298,7 @@ impl Config {
     }
 
     fn check(&self, name: &str) -> Result<(), ConfigError> {
+        self.database.check().map_err(|words| ConfigError::Wrong(format!("{name}: {words}")))?;
         let files = self.web.certificate.is_some() && self.web.private_key.is_some();
         if self.web.tls == TlsMode::Files && !files {
             let message = format!("{name}: web.tls = \"files\" needs web.certificate and web.private_key");

@@ -20,7 +20,7 @@ use mrp_netboot::dnsmasq::DnsmasqBackend;
 use mrp_netboot::neighbours::KernelNeighbours;
 use mrp_netboot::render::MiniRenderer;
 use mrp_netboot::tftp::{TftpConfig, TftpHandle, TftpServer};
-use mrp_store::{FsBlobs, SqlStore};
+use mrp_store::{FsBlobs, PostgresState, SqlStore};
 use mrp_web::{Listener, MachineConfig, PeopleConfig, Tls, Web};
 
 use crate::config::{Config, DhcpKind, TlsMode};
@@ -137,7 +137,7 @@ pub struct Server {
 
 /// The database alone: for `doctor`.
 pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
-    Ok(Arc::new(open_sqlite(config).await?))
+    Ok(Arc::new(open_database(config).await?))
 }
 
 /// The service without its background work: for commands on the machine itself, beside a server that may be running.
@@ -145,15 +145,38 @@ pub async fn quiet_provisioner(config: &Config, drivers: Drivers) -> Result<Prov
     Ok(builder(config, drivers).await?.quiet().build().await?)
 }
 
-async fn open_sqlite(config: &Config) -> Result<SqlStore> {
-    let path = Files::of(config).database();
-    SqlStore::open_sqlite(&path).await.with_context(|| format!("database {}", path.display()))
+async fn open_database(config: &Config) -> Result<SqlStore> {
+    let Some(url) = &config.database.url else {
+        let path = Files::of(config).database();
+        let opened = SqlStore::open_sqlite(&path).await;
+        return opened.with_context(|| format!("database {}", path.display()));
+    };
+    let opened = match database_password(config)? {
+        Some(password) => SqlStore::open_postgres_with(url.expose(), &password).await,
+        None => SqlStore::open_postgres(url.expose()).await,
+    };
+    opened.context("database.url")
+}
+
+/// What is in the PostgreSQL database of a configuration, if it has one: for `doctor`, which changes nothing.
+pub async fn examine_postgres(config: &Config) -> Result<Option<PostgresState>> {
+    let Some(url) = &config.database.url else { return Ok(None) };
+    let password = database_password(config)?;
+    let state = SqlStore::examine_postgres(url.expose(), password.as_ref()).await;
+    state.map(Some).context("database.url")
+}
+
+fn database_password(config: &Config) -> Result<Option<Secret>> {
+    let Some(path) = &config.database.password_file else { return Ok(None) };
+    let text = fs::read_to_string(path);
+    let text = text.with_context(|| format!("database.password_file {}", path.display()))?;
+    Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']))))
 }
 
 async fn builder(config: &Config, drivers: Drivers) -> Result<mrp_core::service::Builder> {
     let files = Files::of(config);
     files.create()?;
-    let store = open_sqlite(config).await?;
+    let store = open_database(config).await?;
     let blobs = FsBlobs::open(&files.images())
         .await
         .with_context(|| format!("image folder {}", files.images().display()))?;

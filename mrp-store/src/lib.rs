@@ -4,4 +4,4 @@ mod blobs;
 mod sql;
 
 pub use blobs::FsBlobs;
-pub use sql::SqlStore;
+pub use sql::{PostgresState, SqlStore};

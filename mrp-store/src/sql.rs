@@ -8,6 +8,7 @@
 
 use std::path::Path;
 
+use mrp_core::secret::Secret;
 use mrp_core::store::StoreResult;
 
 mod answer_files;
@@ -32,6 +33,7 @@ mod statement;
 mod users;
 
 use database::{Database, Pool, Tx};
+pub use postgres::PostgresState;
 use query::sql;
 use rows::Row;
 use statement::{all, commit, deleted, deleted_revision, failed, inserted, one, unreferred, updated};
@@ -59,7 +61,17 @@ impl SqlStore {
     /// Opens the PostgreSQL database of a URL `postgres://user@host/database`, making its tables where they are
     /// missing. Other servers may have it open.
     pub async fn open_postgres(url: &str) -> StoreResult<Self> {
-        postgres::open(url).await
+        postgres::open(url, None).await
+    }
+
+    /// The same with a password that does not stand in the URL.
+    pub async fn open_postgres_with(url: &str, password: &Secret) -> StoreResult<Self> {
+        postgres::open(url, Some(password)).await
+    }
+
+    /// Looks at a PostgreSQL database and leaves it as it is.
+    pub async fn examine_postgres(url: &str, password: Option<&Secret>) -> StoreResult<PostgresState> {
+        postgres::examine(url, password).await
     }
 
     /// Ends what is under way and closes every connection; SQLite's log is written into the database.

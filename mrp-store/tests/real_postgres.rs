@@ -14,6 +14,7 @@ use mrp_core::conformance::Failure;
 use mrp_core::conformance::store::{TestDatabase, run};
 use mrp_core::event::{EventKind, Journal, NewEvent};
 use mrp_core::id::{Id, Timestamp};
+use mrp_core::secret::Secret;
 use mrp_core::store::{EventFilter, EventStore, Store, StoreError, UserStore};
 use mrp_core::user::User;
 use mrp_store::{FsBlobs, SqlStore};
@@ -145,10 +146,17 @@ async fn a_database_that_cannot_be_opened_is_named_with_the_cause_and_never_with
         (nobody, "refuses the login"),
         ("postgres://mrp:hunter2@127.0.0.1:1/mrp".into(), "\"mrp\" on 127.0.0.1:1 cannot be reached"),
         ("mysql://mrp:hunter2@127.0.0.1/mrp".into(), "the database URL is wrong"),
+        ("postgres://mrp@127.0.0.1/mrp?pasword=hunter2".into(), "there is no parameter \"pasword\""),
     ] {
         let words = refusal(&url).await;
         assert!(words.contains(cause) && !words.contains("hunter2"), "{url}: {words}");
     }
+    let empty = server.database();
+    let state = SqlStore::examine_postgres(&empty, None).await.unwrap();
+    assert_eq!((state.schema, &*state.version), (None, &*server.sql("mrp3", "SHOW server_version").trim()));
+    SqlStore::open_postgres(&empty).await.unwrap().close().await;
+    let state = SqlStore::examine_postgres(&empty, Some(&Secret::new("hunter2"))).await.unwrap();
+    assert_eq!(state.schema, Some(state.known_schema));
     let tables = server.sql("mrp0", "SELECT tablename FROM pg_tables WHERE schemaname = 'public'");
     assert_eq!(tables, "songs\n", "a foreign database gets no tables of ours");
 }

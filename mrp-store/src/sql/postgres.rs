@@ -5,9 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mrp_core::secret::Secret;
 use mrp_core::store::{StoreError, StoreResult};
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Row};
 
 use super::SqlStore;
@@ -24,15 +25,41 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A connection that was idle for so long is asked whether it lives before it is used.
 const IDLE: Duration = Duration::from_secs(2);
 
+/// Parameters that a URL may have.
+const PARAMETERS: [&str; 11] = [
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "options",
+];
+
+/// What is found in a PostgreSQL database, which is left as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresState {
+    /// The database and where it is, without the password.
+    pub name: String,
+    /// The server's version.
+    pub version: String,
+    /// The version of mrp's tables; `None` if there are none yet.
+    pub schema: Option<i64>,
+    /// The version of the tables that this program makes.
+    pub known_schema: i64,
+}
+
 /// The store in a database.
-pub(super) async fn open(url: &str) -> StoreResult<SqlStore> {
-    let known = url.starts_with("postgres://") || url.starts_with("postgresql://");
-    let Some(options) = url.parse::<PgConnectOptions>().ok().filter(|_| known) else {
-        let message = "the database URL is wrong; write postgres://user@host:5432/database";
-        return Err(StoreError::Internal(message.into()));
-    };
+pub(super) async fn open(url: &str, password: Option<&Secret>) -> StoreResult<SqlStore> {
+    let options = options(url, password)?;
     let named = Named::of(&options);
-    named.try_once(&options).await?;
+    // Before the pool, which would only say that its time is over.
+    let connection = named.connect(&options).await?;
+    connection.close().await.map_err(|error| named.refused(error))?;
     // A name of this process's own, by which others know whose word they hear.
     let own = format!("mrp {} {}", std::process::id(), random()?);
     let options = options.application_name(&own).options([
@@ -42,7 +69,11 @@ pub(super) async fn open(url: &str) -> StoreResult<SqlStore> {
     ]);
     let write = pool(WRITERS, Duration::from_secs(30)).connect_with(options.clone()).await;
     let write = write.map_err(|error| named.refused(error))?;
-    migrate(&named, &write).await?;
+    {
+        let mut connection = write.acquire().await.map_err(|error| named.refused(error))?;
+        named.check(&mut connection).await?;
+    }
+    MIGRATIONS.run(&write).await.map_err(|error| named.unmigrated(error))?;
     let read = pool(READERS, Duration::from_secs(10)).connect_with(options.clone()).await;
     let read = read.map_err(|error| named.refused(error))?;
     let database = Database::Postgres(Arc::new(Listener::new(options, own)));
@@ -62,27 +93,46 @@ fn pool(connections: u32, wait: Duration) -> PgPoolOptions {
     })
 }
 
-/// Brings the tables up to date.
-async fn migrate(named: &Named, pool: &PgPool) -> StoreResult<()> {
-    let about = sqlx::query(
-        "SELECT current_setting('server_encoding'), current_schema(), (SELECT COUNT(*) FROM pg_tables WHERE schemaname = current_schema()), EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = '_sqlx_migrations')",
-    );
-    let row = about.fetch_one(pool).await.map_err(|error| named.refused(error))?;
-    let get = |error: sqlx::Error| named.refused(error);
-    let encoding: String = row.try_get(0).map_err(get)?;
-    let schema: Option<String> = row.try_get(1).map_err(get)?;
-    let (tables, ours): (i64, bool) = (row.try_get(2).map_err(get)?, row.try_get(3).map_err(get)?);
-    if encoding != "UTF8" {
-        let what = format!("has the encoding {encoding}; make it with: CREATE DATABASE … ENCODING 'UTF8'");
-        return Err(named.broken(&what));
+/// Looks at a database, and refuses what cannot be mrp's.
+pub(super) async fn examine(url: &str, password: Option<&Secret>) -> StoreResult<PostgresState> {
+    let options = options(url, password)?;
+    let named = Named::of(&options);
+    let mut connection = named.connect(&options).await?;
+    let ours = named.check(&mut connection).await?;
+    let version = sqlx::query("SHOW server_version").fetch_one(&mut connection).await;
+    let version = version.and_then(|row| row.try_get(0)).map_err(|error| named.refused(error))?;
+    let mut schema = None;
+    if ours {
+        let newest = sqlx::query("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(&mut connection);
+        schema = newest.await.and_then(|row| row.try_get(0)).map_err(|error| named.refused(error))?;
     }
-    if schema.is_none() {
-        return Err(named.broken("has no schema that this user may use; GRANT it one"));
+    connection.close().await.map_err(|error| named.refused(error))?;
+    let known_schema = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    if let Some(newer) = schema.filter(|schema| *schema > known_schema) {
+        return Err(named.unmigrated(MigrateError::VersionMissing(newer)));
     }
-    if tables > 0 && !ours {
-        return Err(named.broken("is a database of another program; make one for mrp alone"));
+    Ok(PostgresState { name: named.0, version, schema, known_schema })
+}
+
+/// A URL in its parts. No message has the URL in it: it may hold a password.
+fn options(url: &str, password: Option<&Secret>) -> StoreResult<PgConnectOptions> {
+    let wrong = |what: String| {
+        let form = "write postgres://user@host:5432/database";
+        StoreError::Internal(format!("the database URL is wrong: {what}; {form}").into())
+    };
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(wrong("it does not begin with postgres://".into()));
     }
-    MIGRATIONS.run(pool).await.map_err(|error| named.unmigrated(error))
+    let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);
+    let names = parameters.split('&').filter_map(|parameter| parameter.split('=').next());
+    if let Some(unknown) = names.filter(|name| !name.is_empty()).find(|name| !PARAMETERS.contains(name)) {
+        return Err(wrong(format!("there is no parameter {unknown:?}, but {}", PARAMETERS.join(", "))));
+    }
+    let Ok(options) = url.parse::<PgConnectOptions>() else { return Err(wrong("it is no URL".into())) };
+    Ok(match password {
+        Some(password) => options.password(password.expose()),
+        None => options,
+    })
 }
 
 /// A database as it is named in errors.
@@ -98,12 +148,35 @@ impl Named {
         Self(format!("PostgreSQL database {database:?} on {place}"))
     }
 
-    /// Connects once: a pool would only say that its time is over.
-    async fn try_once(&self, options: &PgConnectOptions) -> StoreResult<()> {
+    /// One connection, or why there is none.
+    async fn connect(&self, options: &PgConnectOptions) -> StoreResult<PgConnection> {
         let connected = tokio::time::timeout(PATIENCE, options.connect()).await;
-        let connection = connected.map_err(|_| self.unavailable("cannot be reached: it does not answer"))?;
-        let closed = connection.map_err(|error| self.refused(error))?.close().await;
-        closed.map_err(|error| self.refused(error))
+        let connected = connected.map_err(|_| self.unavailable("cannot be reached: it does not answer"))?;
+        connected.map_err(|error| self.refused(error))
+    }
+
+    /// Refuses a database that cannot be mrp's; true if it has mrp's tables.
+    async fn check(&self, connection: &mut PgConnection) -> StoreResult<bool> {
+        let about = sqlx::query(
+            "SELECT current_setting('server_encoding'), current_schema(), (SELECT COUNT(*) FROM pg_tables WHERE schemaname = current_schema()), EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = '_sqlx_migrations')",
+        );
+        let row = about.fetch_one(connection).await.map_err(|error| self.refused(error))?;
+        let get = |error: sqlx::Error| self.refused(error);
+        let encoding: String = row.try_get(0).map_err(get)?;
+        let schema: Option<String> = row.try_get(1).map_err(get)?;
+        let (tables, ours): (i64, bool) = (row.try_get(2).map_err(get)?, row.try_get(3).map_err(get)?);
+        if encoding != "UTF8" {
+            let what =
+                format!("has the encoding {encoding}; make it with: CREATE DATABASE … ENCODING 'UTF8'");
+            return Err(self.broken(&what));
+        }
+        if schema.is_none() {
+            return Err(self.broken("has no schema that this user may use; GRANT it one"));
+        }
+        if tables > 0 && !ours {
+            return Err(self.broken("is a database of another program; make one for mrp alone"));
+        }
+        Ok(ours)
     }
 
     /// Why a database could not be opened.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use indicatif::HumanBytes;
 use mrp_core::id::Timestamp;
 use mrp_core::store::{EventFilter, Store};
+use mrp_store::PostgresState;
 
 use super::Finding;
 use crate::config::Config;
@@ -81,6 +82,32 @@ fn key(config: &Config, path: &Path) -> Finding {
 }
 
 pub(super) async fn open(config: &Config, findings: &mut Vec<Finding>) -> Option<Arc<dyn Store>> {
+    match wiring::examine_postgres(config).await {
+        Ok(None) => open_sqlite(config, findings).await,
+        Ok(Some(state)) => {
+            let (PostgresState { name, version, .. }, known) = (&state, state.known_schema);
+            let schema = match state.schema {
+                None => "empty, its tables are made at the first start".to_owned(),
+                Some(older) if older < known => {
+                    format!("schema {older}, brought up to {known} by the next start")
+                }
+                Some(schema) => format!("schema {schema}"),
+            };
+            findings.push(Finding::ok("database", format!("{name} (version {version}): {schema}")));
+            if state.schema != Some(known) {
+                return None;
+            }
+            wiring::open_store(config).await.ok()
+        }
+        Err(error) => {
+            let advice = "see database.url and database.password_file, and whether psql reaches it from here";
+            findings.push(Finding::problem("database", format!("{error:#}"), advice));
+            None
+        }
+    }
+}
+
+async fn open_sqlite(config: &Config, findings: &mut Vec<Finding>) -> Option<Arc<dyn Store>> {
     let path = Files::of(config).database();
     if !path.exists() {
         findings.push(Finding::ok("database", format!("{} is made at the first start", path.display())));
