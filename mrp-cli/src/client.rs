@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mrp_core::api;
 use mrp_core::secret::Secret;
+use reqwest::header::{ETAG, IF_MATCH};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
@@ -222,6 +223,31 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
         self.json(self.request(Method::PATCH, path).json(body)).await
+    }
+
+    /// Reads something with its entity tag (RFC 9110, 8.8.3), if the server gives one.
+    pub async fn get_tagged<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<(T, Option<String>), ClientError> {
+        let response = self.send(self.request(Method::GET, path).timeout(PATIENCE)).await?;
+        let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        Ok((self.read(response).await?, tag))
+    }
+
+    /// Changes something that still has the entity tag; 412 if it has another.
+    pub async fn put_if<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        tag: Option<&str>,
+    ) -> Result<T, ClientError> {
+        let request = self.request(Method::PUT, path).json(body);
+        self.json(match tag {
+            Some(tag) => request.header(IF_MATCH, tag),
+            None => request,
+        })
+        .await
     }
 
     /// Removes something.

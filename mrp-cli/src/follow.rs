@@ -13,9 +13,10 @@ use mrp_core::run::{Stage, StageKind};
 use tokio::time::{Instant, sleep};
 
 use crate::client::{Client, ClientError};
+use crate::commands::Session;
 use crate::event_stream::EventStream;
 use crate::exit::Exit;
-use crate::output::{clean, write_line};
+use crate::output::{Format, clean, write_line};
 
 /// How often the bytes of a transfer are asked for.
 const POLL: Duration = Duration::from_millis(500);
@@ -23,7 +24,7 @@ const POLL: Duration = Duration::from_millis(500);
 const ABSENCE: Duration = Duration::from_secs(300);
 
 /// Follows a run to its end. A server that goes away is waited for.
-pub async fn follow_run(client: &Client, id: i64, out: &mut impl Write) -> Result<Run> {
+pub async fn follow_run(client: &Client, id: i64, mut out: &mut (dyn Write + Send)) -> Result<Run> {
     let mut run: Run = client.get(&format!("/run/{id}")).await?;
     let parameters = vec![("machine", run.machine.to_string())];
     let recent = [parameters[0].clone(), ("last", "200".to_owned())];
@@ -35,11 +36,11 @@ pub async fn follow_run(client: &Client, id: i64, out: &mut impl Write) -> Resul
     for line in
         past.iter().filter(|event| event.at >= run.started).filter_map(|event| warning(event, run.started))
     {
-        bar.above(|| write_line(out, line))?;
+        bar.above(|| write_line(&mut out, line))?;
     }
     loop {
         for line in timeline.advance(&run) {
-            bar.above(|| write_line(out, line))?;
+            bar.above(|| write_line(&mut out, line))?;
         }
         if run.ended.is_some() {
             return Ok(run);
@@ -48,7 +49,7 @@ pub async fn follow_run(client: &Client, id: i64, out: &mut impl Write) -> Resul
         tokio::select! {
             event = events.next() => {
                 if let Some(line) = warning(&event?, run.started) {
-                    bar.above(|| write_line(out, line))?;
+                    bar.above(|| write_line(&mut out, line))?;
                 }
             }
             () = sleep(POLL) => {}
@@ -58,13 +59,24 @@ pub async fn follow_run(client: &Client, id: i64, out: &mut impl Write) -> Resul
 }
 
 /// Follows a run until it ends or the user has seen enough, for a command: the exit code tells how the run ended.
-pub async fn follow_until_interrupted(client: &Client, id: i64) -> Result<()> {
-    let mut out = std::io::stdout();
+pub async fn follow_until_interrupted(session: &Session, id: i64) -> Result<()> {
+    // A program gets the run and nothing before it.
+    let (mut people, mut nobody) = (std::io::stdout(), std::io::sink());
+    let out: &mut (dyn Write + Send) = match session.output {
+        Format::Table => &mut people,
+        Format::Json => &mut nobody,
+    };
     tokio::select! {
-        run = follow_run(client, id, &mut out) => match run?.status.as_str() {
-            "ready" | "presumed" => Ok(()),
-            _ => Err(Exit::FAILED.into()),
-        },
+        run = follow_run(&session.client, id, out) => {
+            let run = run?;
+            if session.output == Format::Json {
+                session.output.done(&run, "")?;
+            }
+            match run.status.as_str() {
+                "ready" | "presumed" => Ok(()),
+                _ => Err(Exit::FAILED.into()),
+            }
+        }
         _ = tokio::signal::ctrl_c() => {
             eprintln!("\nThe run goes on. See it again: mrp run follow {id}. End it: mrp run cancel {id}");
             Err(Exit::INTERRUPTED.into())
@@ -187,8 +199,9 @@ impl Bar {
                 format!("          {:<13}  {{bar:30}} {{bytes}} of {{total_bytes}}", stage.as_str())
             }
             _ => {
-                let waiting = run.waiting_for.as_deref().unwrap_or("a person at the console");
-                format!("          {{spinner}} waiting for {waiting}")
+                let waiting = clean(run.waiting_for.as_deref().unwrap_or("a person at the console"), ' ');
+                bar.set_message(waiting);
+                "          {spinner} waiting for {msg}".to_owned()
             }
         };
         if let Ok(style) = ProgressStyle::with_template(&template) {

@@ -4,6 +4,7 @@
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
+use mrp_core::id::Timestamp;
 use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
@@ -154,6 +155,23 @@ pub fn yes(value: bool) -> String {
     if value { "yes" } else { "no" }.into()
 }
 
+/// A time to the second, as people read it; JSON has the milliseconds.
+pub fn when(time: Timestamp) -> String {
+    let text = time.to_string();
+    text.split_once('.').map_or(text.clone(), |(seconds, _)| format!("{seconds}Z"))
+}
+
+/// A time of mr-provisioner's routes (`Wed, 25 Nov 2026 08:43:44 GMT`, RFC 9110, 5.6.7) as people read the others.
+pub fn when_http(text: &str) -> String {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let words: Vec<&str> = text.split(' ').collect();
+    let [_, day, month, year, time, "GMT"] = words.as_slice() else { return text.to_owned() };
+    match MONTHS.find(month) {
+        Some(at) if month.len() == 3 => format!("{year}-{:02}-{day}T{time}Z", at / 3 + 1),
+        _ => text.to_owned(),
+    }
+}
+
 /// What there is, or nothing.
 pub fn or_none<T: Display>(value: Option<T>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
@@ -169,6 +187,13 @@ mod tests {
         assert_eq!(clean("a\u{9b}31m\u{202e}b\tc", ' '), "a\u{fffd}31m\u{fffd}b\u{fffd}c");
         assert_eq!(clean("a\n\tb\r\n", '\n'), "a\n\tb");
         assert_eq!(clean("näyttö 機械", ' '), "näyttö 機械");
+    }
+
+    #[test]
+    fn times_of_both_kinds_look_alike() {
+        assert_eq!(when(Timestamp(1_764_000_000_123)), "2025-11-24T16:00:00Z");
+        assert_eq!(when_http("Wed, 25 Nov 2026 08:43:44 GMT"), "2026-11-25T08:43:44Z");
+        assert_eq!(when_http("yesterday"), "yesterday");
     }
 
     #[test]

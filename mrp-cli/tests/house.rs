@@ -160,11 +160,12 @@ fn words(line: &str) -> Vec<String> {
 
 #[test]
 fn the_commands_of_the_readme_are_understood() {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let text = |name: &str| std::fs::read_to_string(root().join(name)).unwrap();
+    let readme = text("README.md") + &text("docs/cli.md");
     let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
     let mut commands = 0;
     for block in readme.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
-        for line in block.lines().map(|line| line.split(" < ").next().unwrap().trim()) {
+        for line in block.lines().map(|line| line.split(['<', '>']).next().unwrap().trim()) {
             commands += 1;
             if let Some(target) = line.strip_prefix("make ") {
                 assert!(makefile.contains(&format!("\n{target}:")), "make has no target {target}");

@@ -86,8 +86,12 @@ async fn reach(url: &str, trust: Trust) -> Result<(Client, Trust)> {
     Ok((Client::new(url, &trust)?, trust))
 }
 
-/// End the login and forget its token.
+/// End the login and forget its token
+///
+/// Example:
+///   mrp logout
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Logout {}
 
 impl Logout {
@@ -105,8 +109,12 @@ impl Logout {
     }
 }
 
-/// Show the server and the user of the login.
+/// Show the server and the user of the login
+///
+/// Example:
+///   mrp whoami
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Whoami {}
 
 impl Whoami {

@@ -12,13 +12,32 @@ use crate::resolve::find;
 /// Baseboard management controllers; for admins.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum BmcCommand {
-    /// List BMCs
-    List,
+    List(List),
+    Show(Show),
     Add(Add),
     Set(Set),
     Test(Test),
-    /// Remove a BMC that no machine has
-    Delete(One),
+    #[command(visible_alias = "delete")]
+    Remove(Remove),
+}
+
+/// List BMCs
+///
+/// Example:
+///   mrp bmc list
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct List {}
+
+/// Show a BMC; never its password
+///
+/// Example:
+///   mrp bmc show bmc-01
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Show {
+    /// Name or id
+    bmc: String,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -43,7 +62,7 @@ impl From<Level> for Privilege {
 ///
 /// Examples:
 ///   mrp bmc add bmc-01 10.1.0.1 --user admin
-///   mrp bmc add bmc-01 10.1.0.1 --user admin --password-stdin < password-of-bmc-01
+///   mrp bmc add bmc-01 10.1.0.1 --user admin --password-file password-of-bmc-01
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Add {
@@ -54,9 +73,8 @@ pub struct Add {
     /// Account on the BMC
     #[arg(long, default_value = "")]
     user: String,
-    /// Read the account's password from standard input
-    #[arg(long)]
-    password_stdin: bool,
+    #[command(flatten)]
+    password: password::Source,
     /// How it is spoken to
     #[arg(long, default_value = "plain")]
     driver: String,
@@ -68,8 +86,14 @@ pub struct Add {
     options: Vec<(String, Value)>,
 }
 
-/// Change a BMC. What is not named stays, its password too.
+/// Change a BMC. What is not named stays, its password too
+///
+/// Examples:
+///   mrp bmc set bmc-01 --address 10.1.0.9
+///   mrp bmc set bmc-01 --password                 (asks for the new one)
+///   mrp bmc set bmc-01 --password-file new-password
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Set {
     /// Name or id
     bmc: String,
@@ -83,11 +107,10 @@ pub struct Set {
     #[arg(long)]
     user: Option<String>,
     /// Ask for a new password of the account
-    #[arg(long)]
-    password: bool,
-    /// Read a new password from standard input
-    #[arg(long)]
-    password_stdin: bool,
+    #[arg(long = "password")]
+    ask_password: bool,
+    #[command(flatten)]
+    password: password::Source,
     /// How it is spoken to
     #[arg(long)]
     driver: Option<String>,
@@ -99,8 +122,13 @@ pub struct Set {
     options: Vec<(String, Value)>,
 }
 
-/// Log in at a BMC and read the power state.
+/// Log in at a BMC and read the power state
+///
+/// Examples:
+///   mrp bmc test bmc-01
+///   mrp bmc test chassis --node 7
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Test {
     /// Name or id
     bmc: String,
@@ -109,9 +137,13 @@ pub struct Test {
     node: String,
 }
 
-/// One BMC.
+/// Remove a BMC that no machine has
+///
+/// Example:
+///   mrp bmc remove bmc-01
 #[derive(Debug, clap::Args)]
-pub struct One {
+#[command(verbatim_doc_comment)]
+pub struct Remove {
     /// Name or id
     bmc: String,
 }
@@ -125,11 +157,12 @@ fn option(text: &str) -> Result<(String, Value), String> {
 impl BmcCommand {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
         match self {
-            BmcCommand::List => list(session).await,
+            BmcCommand::List(List {}) => list(session).await,
+            BmcCommand::Show(Show { bmc }) => show(session, &find(&session.client, &bmc).await?),
             BmcCommand::Add(command) => command.run(session).await,
             BmcCommand::Set(command) => command.run(session).await,
             BmcCommand::Test(command) => command.run(session).await,
-            BmcCommand::Delete(One { bmc }) => {
+            BmcCommand::Remove(Remove { bmc }) => {
                 let bmc: api::Bmc = find(&session.client, &bmc).await?;
                 session.client.delete(&format!("/bmc/{}", bmc.id)).await?;
                 session.output.done(&bmc, format!("BMC {} was removed", bmc.name))
@@ -153,11 +186,23 @@ async fn list(session: &Session) -> Result<()> {
     )
 }
 
+fn show(session: &Session, bmc: &api::Bmc) -> Result<()> {
+    let options = bmc.options.iter().map(|(key, value)| format!("{key}={value}"));
+    let facts = [
+        ("name", bmc.name.clone()),
+        ("id", bmc.id.to_string()),
+        ("address", bmc.address.clone()),
+        ("driver", bmc.driver.clone()),
+        ("user", bmc.username.clone()),
+        ("privilege", bmc.privilege.clone()),
+        ("options", options.collect::<Vec<_>>().join(" ")),
+    ];
+    session.output.object(bmc, &facts)
+}
+
 impl Add {
     async fn run(self, session: &Session) -> Result<()> {
-        let password =
-            password::read(self.password_stdin, &format!("Password of {} on {}:", self.user, self.name))
-                .await?;
+        let password = self.password.read(&format!("Password of {} on {}:", self.user, self.name)).await?;
         let new = api::NewBmc {
             name: self.name,
             address: self.address,
@@ -175,8 +220,8 @@ impl Add {
 impl Set {
     async fn run(self, session: &Session) -> Result<()> {
         let old: api::Bmc = find(&session.client, &self.bmc).await?;
-        let password = if self.password || self.password_stdin {
-            Some(password::read(self.password_stdin, &format!("New password on {}:", old.name)).await?)
+        let password = if self.ask_password || self.password.is_given() {
+            Some(self.password.read(&format!("New password on {}:", old.name)).await?)
         } else {
             None
         };

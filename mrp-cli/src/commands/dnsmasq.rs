@@ -78,6 +78,9 @@ impl PrintConfig {
 /// Report a lease to mrp: dnsmasq runs this as its script. Never fails, so that dnsmasq goes on.
 ///
 /// While mrp is away reports wait in the spool folder; the next call sends them first.
+///
+/// Example:
+///   mrp dnsmasq-event --url http://10.0.0.1:8081 add 52:54:00:12:34:56 10.0.0.7 node-01
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct DnsmasqEvent {

@@ -1,12 +1,12 @@
-//! `mrp events`, `mrp audit`, `mrp discovered`.
+//! `mrp events`.
 
 use anyhow::Result;
 use mrp_core::api;
-use mrp_core::event::{AuditEntry, Event};
+use mrp_core::event::Event;
 
 use crate::commands::Session;
 use crate::event_stream::EventStream;
-use crate::output::{Format, clean, line, or_none};
+use crate::output::{Format, clean, json_line, line, when};
 use crate::resolve;
 
 /// What happened to machines
@@ -50,7 +50,7 @@ impl Events {
             return events.iter().try_for_each(|event| line(words(event)));
         }
         let show = |event: &Event| match session.output {
-            Format::Json => line(serde_json::to_string(event)?),
+            Format::Json => json_line(event),
             Format::Table => line(words(event)),
         };
         events.iter().try_for_each(show)?;
@@ -66,59 +66,10 @@ fn words(event: &Event, machines: &[api::Machine]) -> String {
     let name = |id: i64| machines.iter().find(|machine| machine.id == id).map(|machine| machine.name.clone());
     let machine = event.machine.map(|id| name(id.get()).unwrap_or_else(|| format!("machine {id}")));
     let (machine, actor) = (clean(&machine.unwrap_or_default(), ' '), clean(&event.actor, ' '));
-    format!("{}  {machine:<12} {:<11} {actor:<10} {}", event.at, event.kind.as_str(), clean(&event.text, ' '))
-}
-
-/// Who changed what (admins).
-#[derive(Debug, clap::Args)]
-pub struct Audit {
-    /// Those after this number
-    #[arg(long, default_value_t = 0)]
-    after: i64,
-    /// How many at most
-    #[arg(long, default_value_t = 1000)]
-    limit: u32,
-}
-
-impl Audit {
-    pub(super) async fn run(self, session: &Session) -> Result<()> {
-        let parameters = [("after", self.after.to_string()), ("limit", self.limit.to_string())];
-        let entries: Vec<AuditEntry> = session.client.query("/audit", &parameters).await?;
-        session.output.list(
-            &entries,
-            &[
-                ("ID", &|entry| entry.id.to_string()),
-                ("AT", &|entry| entry.at.to_string()),
-                ("WHO", &|entry| entry.actor.clone()),
-                ("ACTION", &|entry| entry.action.clone()),
-                ("OBJECT", &|entry| format!("{} {}", entry.object, entry.name)),
-                ("CHANGES", &|entry| {
-                    if entry.changes.is_null() { String::new() } else { entry.changes.to_string() }
-                }),
-            ],
-        )
-    }
-}
-
-/// DHCP clients that belong to no machine.
-#[derive(Debug, clap::Subcommand)]
-pub(crate) enum DiscoveredCommand {
-    /// List them, the newest first
-    List,
-}
-
-impl DiscoveredCommand {
-    pub(super) async fn run(self, session: &Session) -> Result<()> {
-        let DiscoveredCommand::List = self;
-        let found: Vec<api::Discovered> = session.client.get("/discovered").await?;
-        session.output.list(
-            &found,
-            &[
-                ("MAC", &|client| client.mac.clone()),
-                ("HOSTNAME", &|client| or_none(client.hostname.as_ref())),
-                ("CLIENT ARCH", &|client| or_none(client.client_arch)),
-                ("LAST SEEN", &|client| client.last_seen.to_string()),
-            ],
-        )
-    }
+    format!(
+        "{}  {machine:<12} {:<11} {actor:<10} {}",
+        when(event.at),
+        event.kind.as_str(),
+        clean(&event.text, ' ')
+    )
 }

@@ -6,37 +6,79 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mrp_core::api;
+use serde_json::{Map, json};
 use tokio::fs::File;
 use tokio_util::io::ReaderStream;
 
 use crate::client::Upload as Description;
 use crate::commands::Session;
-use crate::exit::Exit;
-use crate::output::{or_none, yes};
-use crate::resolve::{any_image, find};
+use crate::exit::{Exit, Usage};
+use crate::output::{or_none, when_http, yes};
+use crate::resolve::{self, any_image};
 
 /// Kernels, initrds and boot loaders.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum ImageCommand {
     List(List),
-    /// Show an image, with its size and SHA-256
-    Show(One),
+    Show(Show),
     Upload(Upload),
-    /// Remove an image that no machine uses
-    Delete(One),
+    Set(Set),
+    #[command(visible_alias = "delete")]
+    Remove(Remove),
 }
 
-/// List your images and those that are public.
+/// List your images and those that are public
+///
+/// Examples:
+///   mrp image list
+///   mrp image list --mine -o json
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct List {
     /// Only your own
     #[arg(long)]
     mine: bool,
 }
 
-/// One image.
+/// Show an image, with its size and SHA-256
+///
+/// Example:
+///   mrp image show vmlinuz
 #[derive(Debug, clap::Args)]
-pub struct One {
+#[command(verbatim_doc_comment)]
+pub struct Show {
+    /// Name, id, or the name of the file that was uploaded
+    image: String,
+}
+
+/// Change an image. What is not named stays
+///
+/// Examples:
+///   mrp image set vmlinuz --public true --description "6.12, works"
+///   mrp image set vmlinuz --known-good true
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Set {
+    /// Name, id, or the name of the file that was uploaded
+    image: String,
+    /// For people
+    #[arg(long)]
+    description: Option<String>,
+    /// Everybody may use it
+    #[arg(long, value_name = "BOOL")]
+    public: Option<bool>,
+    /// Mark it as working
+    #[arg(long, value_name = "BOOL")]
+    known_good: Option<bool>,
+}
+
+/// Remove an image that no machine uses
+///
+/// Example:
+///   mrp image remove vmlinuz
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Remove {
     /// Name, id, or the name of the file that was uploaded
     image: String,
 }
@@ -92,9 +134,10 @@ impl ImageCommand {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
         match self {
             ImageCommand::List(command) => command.run(session).await,
-            ImageCommand::Show(command) => command.show(session).await,
+            ImageCommand::Show(command) => command.run(session).await,
+            ImageCommand::Set(command) => command.run(session).await,
             ImageCommand::Upload(command) => command.run(session).await,
-            ImageCommand::Delete(command) => command.delete(session).await,
+            ImageCommand::Remove(command) => command.run(session).await,
         }
     }
 }
@@ -112,15 +155,15 @@ impl List {
                 ("ARCH", &|image| image.arch.clone()),
                 ("PUBLIC", &|image| yes(image.public)),
                 ("GOOD", &|image| yes(image.known_good)),
-                ("UPLOADED", &|image| image.upload_date.clone()),
+                ("UPLOADED", &|image| when_http(&image.upload_date)),
                 ("DESCRIPTION", &|image| or_none(image.description.as_ref())),
             ],
         )
     }
 }
 
-impl One {
-    async fn show(self, session: &Session) -> Result<()> {
+impl Show {
+    async fn run(self, session: &Session) -> Result<()> {
         let image = any_image(&session.client, &self.image).await?;
         let detail: api::ImageDetail = session.client.get(&format!("/image/{}/detail", image.id)).await?;
         let facts = [
@@ -130,15 +173,32 @@ impl One {
             ("arch", image.arch.clone()),
             ("size", format!("{} ({} bytes)", HumanBytes(detail.size), detail.size)),
             ("sha256", detail.sha256.clone()),
-            ("uploaded", image.upload_date.clone()),
+            ("uploaded", when_http(&image.upload_date)),
             ("public", yes(image.public)),
             ("known good", yes(image.known_good)),
             ("description", or_none(image.description.as_ref())),
         ];
         session.output.object(&detail, &facts)
     }
+}
 
-    async fn delete(self, session: &Session) -> Result<()> {
+impl Set {
+    async fn run(self, session: &Session) -> Result<()> {
+        let mut change = Map::new();
+        change.extend(self.description.map(|description| ("description".into(), json!(description))));
+        change.extend(self.public.map(|public| ("public".into(), json!(public))));
+        change.extend(self.known_good.map(|known_good| ("known_good".into(), json!(known_good))));
+        if change.is_empty() {
+            bail!(Usage("nothing to change was named; see mrp image set --help".into()));
+        }
+        let image = any_image(&session.client, &self.image).await?;
+        let image: api::Image = session.client.put(&format!("/image/{}", image.id), &change).await?;
+        session.output.done(&image, format!("image {} was changed", image.name))
+    }
+}
+
+impl Remove {
+    async fn run(self, session: &Session) -> Result<()> {
         let image = any_image(&session.client, &self.image).await?;
         session.client.delete(&format!("/image/{}", image.id)).await?;
         session.output.done(&image, format!("image {} was removed", image.name))
@@ -149,11 +209,11 @@ impl Upload {
     async fn run(self, session: &Session) -> Result<()> {
         let name = self.file_name()?;
         // The server refuses the rest with the file half sent; better to know before.
-        let arch: api::Arch = find(&session.client, &self.arch).await?;
+        let arch: api::Arch = resolve::find(&session.client, &self.arch).await?;
         let file = File::open(&self.file).await.with_context(|| self.file.display().to_string())?;
         let metadata = file.metadata().await?;
         if !metadata.is_file() {
-            bail!("{} is no file", self.file.display());
+            bail!("{} is no file; give the path of the image", self.file.display());
         }
         let bar = progress(metadata.len(), &name);
         let body =

@@ -1,5 +1,6 @@
 //! `mrp interface`.
 
+use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use anyhow::{Result, bail};
@@ -21,7 +22,8 @@ pub(crate) enum InterfaceCommand {
     List(List),
     Add(Add),
     Set(Set),
-    Delete(Delete),
+    #[command(visible_alias = "delete")]
+    Remove(Remove),
 }
 
 /// An interface as it is written on a command line: `52:54:00:12:34:56,eth0,lab`.
@@ -59,13 +61,17 @@ impl InterfaceCommand {
             InterfaceCommand::List(command) => command.run(session).await,
             InterfaceCommand::Add(command) => command.run(session).await,
             InterfaceCommand::Set(command) => command.run(session).await,
-            InterfaceCommand::Delete(command) => command.run(session).await,
+            InterfaceCommand::Remove(command) => command.run(session).await,
         }
     }
 }
 
-/// List the interfaces of a machine.
+/// List the interfaces of a machine
+///
+/// Example:
+///   mrp interface list node-01
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct List {
     /// Machine
     machine: String,
@@ -121,7 +127,8 @@ impl Add {
 ///   mrp interface set node-01 eth0 --address 10.0.0.70     (reserved: DHCP gives it)
 ///   mrp interface set node-01 eth0 --address auto
 ///   mrp interface set node-01 eth0 --type static --address 10.0.0.200
-///   mrp interface set node-01 eth0 --type dynamic
+///   mrp interface set node-01 52:54:00:12:34:56 --type dynamic
+///   mrp interface set node-01 eth0 --network lab --mac 52:54:00:12:34:57      (admins)
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Set {
@@ -133,11 +140,17 @@ pub struct Set {
     #[arg(long = "type", value_enum)]
     kind: Option<Kind>,
     /// The address, or `auto` for a free one
-    #[arg(long)]
+    #[arg(long, value_name = "IPV4|auto", value_parser = address)]
     address: Option<String>,
     /// New name
     #[arg(long)]
     identifier: Option<String>,
+    /// Another MAC address (admins)
+    #[arg(long)]
+    mac: Option<MacAddr>,
+    /// The network it is in, or `none` (admins)
+    #[arg(long)]
+    network: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -148,6 +161,27 @@ enum Kind {
     Reserved,
     /// Put into the machine by its answer file
     Static,
+}
+
+/// Where an address was refused, what would be possible.
+fn refused_address(address: &str, interface: &api::Interface) -> String {
+    let ranges = [("reserved", &interface.reserved_pool_v4), ("static", &interface.static_pool_v4)];
+    let ranges =
+        ranges.iter().filter_map(|(kind, range)| range.as_ref().map(|range| format!("{kind} {range}")));
+    let ranges = ranges.collect::<Vec<_>>().join(", ");
+    match (&interface.network_name, ranges.as_str()) {
+        (None, _) => format!("{address}: the interface is in no network"),
+        (Some(network), "") => format!("{address}: {network} has no range for addresses"),
+        (Some(network), ranges) => format!("{address}: the ranges of {network} are {ranges}"),
+    }
+}
+
+fn address(text: &str) -> Result<String, String> {
+    match text.parse::<Ipv4Addr>() {
+        Ok(address) => Ok(address.to_string()),
+        Err(_) if text == "auto" => Ok(text.to_owned()),
+        Err(_) => Err("write an IPv4 address, or auto".into()),
+    }
 }
 
 impl Set {
@@ -164,14 +198,28 @@ impl Set {
             };
             change.insert("config_type_v4".into(), json!(word));
         }
-        change.extend(self.address.map(|address| ("configured_ipv4".into(), json!(address))));
+        change.extend(self.address.as_ref().map(|address| ("configured_ipv4".into(), json!(address))));
         change.extend(self.identifier.map(|identifier| ("identifier".into(), json!(identifier))));
+        change.extend(self.mac.map(|mac| ("mac".into(), json!(mac.to_string()))));
+        match self.network.as_deref() {
+            None => {}
+            Some("none") => drop(change.insert("network".into(), json!(null))),
+            Some(network) => {
+                let network: api::Network = find(&session.client, network).await?;
+                change.insert("network".into(), json!(network.name));
+            }
+        }
         if change.is_empty() {
             bail!(Usage("nothing to change was named; see mrp interface set --help".into()));
         }
         let path = format!("/machine/{}/interface/{}", machine.id, interface.id);
         let changed = session.client.put(&path, &change).await;
-        let changed: api::Interface = changed.map_err(|error| not_held(error, &machine.name))?;
+        let changed: api::Interface = changed.map_err(|error| match &self.address {
+            Some(address) if error.status() == Some(400) => {
+                anyhow::Error::new(error).context(refused_address(address, &interface))
+            }
+            _ => not_held(error, &machine.name),
+        })?;
         let address = changed.configured_ipv4.as_deref().unwrap_or("the pool");
         let words =
             format!("interface {} of {}: {}, {address}", changed.mac, machine.name, changed.config_type_v4);
@@ -179,16 +227,20 @@ impl Set {
     }
 }
 
-/// Remove an interface (admins).
+/// Remove an interface (admins)
+///
+/// Example:
+///   mrp interface remove node-01 eth1
 #[derive(Debug, clap::Args)]
-pub struct Delete {
+#[command(verbatim_doc_comment)]
+pub struct Remove {
     /// Machine
     machine: String,
     /// MAC address, name or id of the interface
     interface: String,
 }
 
-impl Delete {
+impl Remove {
     async fn run(self, session: &Session) -> Result<()> {
         let machine = resolve::machine(&session.client, &self.machine).await?;
         let interface = resolve::interface(&session.client, &machine, &self.interface).await?;

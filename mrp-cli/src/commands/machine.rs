@@ -18,7 +18,8 @@ pub(crate) enum MachineCommand {
     Show(Show),
     Add(Add),
     Set(Set),
-    Delete(Delete),
+    #[command(visible_alias = "delete")]
+    Remove(Remove),
 }
 
 impl MachineCommand {
@@ -28,7 +29,7 @@ impl MachineCommand {
             MachineCommand::Show(command) => command.run(session).await,
             MachineCommand::Add(command) => command.run(session).await,
             MachineCommand::Set(command) => command.run(session).await,
-            MachineCommand::Delete(command) => command.run(session).await,
+            MachineCommand::Remove(command) => command.run(session).await,
         }
     }
 }
@@ -71,8 +72,12 @@ impl List {
     }
 }
 
-/// Show a machine: state, power, holder, what it boots, its newest run.
+/// Show a machine: state, power, holder, what it boots, its newest run
+///
+/// Example:
+///   mrp machine show node-01
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Show {
     /// Name or id
     machine: String,
@@ -104,8 +109,9 @@ impl Show {
                 .join(" ")
         });
         let run = detail.run.as_ref().map(|run| match &run.verdict {
-            Some(verdict) => format!("{} {}: {verdict}", run.id, run.status),
-            None => format!("{} {}, waiting for {}", run.id, run.status, or_none(run.waiting_for.as_ref())),
+            Some(verdict) if verdict.starts_with(&run.status) => format!("{}, {verdict}", run.id),
+            Some(verdict) => format!("{}, {}: {verdict}", run.id, run.status),
+            None => format!("{}, {}, waiting for {}", run.id, run.status, or_none(run.waiting_for.as_ref())),
         });
         let arch = [Some(&machine.arch), machine.subarch.as_ref()].into_iter().flatten().cloned();
         let facts = [
@@ -128,7 +134,7 @@ impl Show {
 }
 
 /// What is not for everyone goes by its id.
-async fn image_name(client: &Client, id: Option<i64>) -> Result<String> {
+pub(super) async fn image_name(client: &Client, id: Option<i64>) -> Result<String> {
     let Some(id) = id else { return Ok(String::new()) };
     named(client.get::<api::Image>(&format!("/image/{id}")).await.map(|image| image.name), id)
 }
@@ -149,13 +155,13 @@ fn named(name: Result<String, ClientError>, id: i64) -> Result<String> {
 ///
 /// Examples:
 ///   mrp machine add node-01 --arch x86_64 --subarch efi --bmc bmc-01 --mac 52:54:00:12:34:56,eth0,lab
-///   mrp machine add node-02 --arch arm64 --subarch efi     (no BMC: somebody switches it on)
+///   mrp machine add node-02 --arch arm64/efi     (no BMC: somebody switches it on)
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Add {
     /// Unique name
     name: String,
-    /// Architecture
+    /// Architecture, or `arch/subarch`
     #[arg(long)]
     arch: String,
     /// Subarchitecture: which boot loader it gets
@@ -175,7 +181,15 @@ pub struct Add {
 impl Add {
     async fn run(self, session: &Session) -> Result<()> {
         let client = &session.client;
-        let arch: api::Arch = find(client, &self.arch).await?;
+        let (arch, subarch) = match (self.arch.split_once('/'), &self.subarch) {
+            (Some((arch, subarch)), None) => (arch, Some(subarch)),
+            _ => (self.arch.as_str(), self.subarch.as_deref()),
+        };
+        let arch: api::Arch = find(client, arch).await?;
+        let subarch = match subarch {
+            Some(subarch) => Some(resolve::subarch(client, Some(&arch.name), subarch).await?.name),
+            None => None,
+        };
         let bmc = match &self.bmc {
             Some(bmc) => Some(find::<api::Bmc>(client, bmc).await?.name),
             None => None,
@@ -184,7 +198,7 @@ impl Add {
         for mac in &self.mac {
             interfaces.push(mac.resolve(client).await?);
         }
-        let Self { name, subarch, bmc_info, .. } = self;
+        let Self { name, bmc_info, .. } = self;
         let machine = api::NewMachine { name, arch: arch.name, subarch, bmc, bmc_info };
         let machine: api::Machine = client.post("/machine", &machine).await?;
         for interface in &interfaces {
@@ -207,6 +221,7 @@ impl Add {
 ///   mrp machine set node-01 --kernel vmlinuz --initrd initrd.gz --preseed debian
 ///   mrp machine set node-01 --preseed none --kernel-opts 'console=ttyS0 quiet'
 ///   mrp machine set node-01 --netboot on
+///   mrp machine set node-1 --name node-01 --bmc bmc-01        (admins)
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Set {
@@ -214,7 +229,7 @@ pub struct Set {
     machine: String,
     #[command(flatten)]
     boot: Boot,
-    /// Subarchitecture: which boot loader it gets
+    /// Subarchitecture: which boot loader it gets; or `none`
     #[arg(long)]
     subarch: Option<String>,
     /// Whether it netboots at its next starts, until you say otherwise
@@ -295,8 +310,16 @@ impl Set {
             Some(arch) => Some(find::<api::Arch>(client, arch).await?.name),
             None => None,
         };
-        let mut settings = self.boot.settings(client, arch.as_deref().unwrap_or(&machine.arch)).await?;
-        settings.extend(self.subarch.map(|subarch| ("subarch".into(), json!(subarch))));
+        let of_arch = arch.as_deref().unwrap_or(&machine.arch);
+        let mut settings = self.boot.settings(client, of_arch).await?;
+        match self.subarch.as_deref() {
+            None => {}
+            Some("none") => drop(settings.insert("subarch".into(), Value::Null)),
+            Some(subarch) => {
+                let subarch = resolve::subarch(client, Some(of_arch), subarch).await?.name;
+                settings.insert("subarch".into(), json!(subarch));
+            }
+        }
         settings.extend(self.netboot.map(|netboot| ("netboot_enabled".into(), json!(netboot == Switch::On))));
         let bmc = match self.bmc.as_deref() {
             None => None,
@@ -322,14 +345,18 @@ pub(super) fn not_held(error: ClientError, machine: &str) -> anyhow::Error {
     if error.status() == Some(403) { anyhow::Error::new(error).context(hint) } else { error.into() }
 }
 
-/// Remove a machine (admins).
+/// Remove a machine (admins)
+///
+/// Example:
+///   mrp machine remove node-01
 #[derive(Debug, clap::Args)]
-pub struct Delete {
+#[command(verbatim_doc_comment)]
+pub struct Remove {
     /// Name or id
     machine: String,
 }
 
-impl Delete {
+impl Remove {
     async fn run(self, session: &Session) -> Result<()> {
         let machine = resolve::machine(&session.client, &self.machine).await?;
         session.client.delete(&format!("/machine/{}", machine.id)).await?;

@@ -15,8 +15,11 @@ use crate::output::Format;
 
 pub mod access;
 pub mod arch;
+pub mod assignment;
+pub mod audit;
 pub mod bmc;
 pub mod completions;
+pub mod discovered;
 pub mod dnsmasq;
 pub mod doctor;
 pub mod event;
@@ -31,6 +34,7 @@ pub mod render_worker;
 pub mod reservation;
 pub mod run;
 pub mod serve;
+pub mod subarch;
 pub mod token;
 pub mod user;
 
@@ -106,8 +110,11 @@ enum Command {
     Image(image::ImageCommand),
     #[command(subcommand)]
     Preseed(preseed::PreseedCommand),
+    #[command(subcommand)]
+    Assignment(assignment::AssignmentCommand),
+    #[command(alias = "event")]
     Events(event::Events),
-    Audit(event::Audit),
+    Audit(audit::Audit),
     #[command(subcommand)]
     User(user::UserCommand),
     #[command(subcommand)]
@@ -115,13 +122,13 @@ enum Command {
     #[command(subcommand)]
     Arch(arch::ArchCommand),
     #[command(subcommand)]
-    Subarch(arch::SubarchCommand),
+    Subarch(subarch::SubarchCommand),
     #[command(subcommand)]
     Bmc(bmc::BmcCommand),
     #[command(subcommand)]
     Network(network::NetworkCommand),
     #[command(subcommand)]
-    Discovered(event::DiscoveredCommand),
+    Discovered(discovered::DiscoveredCommand),
     Completions(completions::Completions),
     Serve(serve::Serve),
     Doctor(doctor::Doctor),
@@ -186,6 +193,7 @@ async fn run_client(command: Command, output: Format, url: Option<String>) -> Re
         Command::Interface(command) => command.run(&session).await,
         Command::Image(command) => command.run(&session).await,
         Command::Preseed(command) => command.run(&session).await,
+        Command::Assignment(command) => command.run(&session).await,
         Command::Events(command) => command.run(&session).await,
         Command::Audit(command) => command.run(&session).await,
         Command::User(command) => command.run(&session).await,

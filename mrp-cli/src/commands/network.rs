@@ -10,12 +10,31 @@ use crate::resolve::find;
 /// Networks that machines are in; admins change them.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum NetworkCommand {
-    /// List networks
-    List,
+    List(List),
+    Show(Show),
     Add(Add),
     Set(Set),
-    /// Remove a network that no interface is in
-    Delete(One),
+    #[command(visible_alias = "delete")]
+    Remove(Remove),
+}
+
+/// List networks
+///
+/// Example:
+///   mrp network list
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct List {}
+
+/// Show a network
+///
+/// Example:
+///   mrp network show lab
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Show {
+    /// Name or id
+    network: String,
 }
 
 /// Add a network
@@ -43,8 +62,13 @@ pub struct Add {
     distrust_path_mac: bool,
 }
 
-/// Change a network. What is not named stays; `none` clears.
+/// Change a network. What is not named stays; `none` clears
+///
+/// Examples:
+///   mrp network set lab --static 10.0.0.128/26
+///   mrp network set lab --server-url none
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Set {
     /// Name or id
     network: String,
@@ -68,9 +92,13 @@ pub struct Set {
     trust_path_mac: Option<bool>,
 }
 
-/// One network.
+/// Remove a network that no interface is in
+///
+/// Example:
+///   mrp network remove lab
 #[derive(Debug, clap::Args)]
-pub struct One {
+#[command(verbatim_doc_comment)]
+pub struct Remove {
     /// Name or id
     network: String,
 }
@@ -78,10 +106,11 @@ pub struct One {
 impl NetworkCommand {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
         match self {
-            NetworkCommand::List => list(session).await,
+            NetworkCommand::List(List {}) => list(session).await,
+            NetworkCommand::Show(Show { network }) => show(session, &find(&session.client, &network).await?),
             NetworkCommand::Add(command) => command.run(session).await,
             NetworkCommand::Set(command) => command.run(session).await,
-            NetworkCommand::Delete(One { network }) => {
+            NetworkCommand::Remove(Remove { network }) => {
                 let network: api::Network = find(&session.client, &network).await?;
                 session.client.delete(&format!("/network/{}", network.id)).await?;
                 session.output.done(&network, format!("network {} was removed", network.name))
@@ -104,6 +133,19 @@ async fn list(session: &Session) -> Result<()> {
             ("BELIEVES PATHS", &|network| yes(network.trust_path_mac)),
         ],
     )
+}
+
+fn show(session: &Session, network: &api::Network) -> Result<()> {
+    let facts = [
+        ("name", network.name.clone()),
+        ("id", network.id.to_string()),
+        ("subnet", network.subnet.clone()),
+        ("reserved", or_none(network.reserved_net.as_ref())),
+        ("static", or_none(network.static_net.as_ref())),
+        ("server", or_none(network.server_url.as_ref())),
+        ("believes paths", yes(network.trust_path_mac)),
+    ];
+    session.output.object(network, &facts)
 }
 
 impl Add {

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, IsTerminal, Write, stderr, stdin};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use mrp_core::secret::Secret;
@@ -11,6 +12,35 @@ use tokio::task::spawn_blocking;
 
 use crate::exit::{Exit, Usage};
 use crate::output::clean;
+
+/// Where a BMC's password comes from; a prompt if neither is named.
+#[derive(Debug, clap::Args)]
+pub struct Source {
+    /// Read the password from standard input
+    #[arg(long)]
+    password_stdin: bool,
+    /// Read the password from the first line of a file
+    #[arg(long, value_name = "FILE", conflicts_with = "password_stdin")]
+    password_file: Option<PathBuf>,
+}
+
+impl Source {
+    /// Whether a source was named.
+    pub fn is_given(&self) -> bool {
+        self.password_stdin || self.password_file.is_some()
+    }
+
+    /// Reads the password, or asks.
+    pub async fn read(&self, prompt: &str) -> Result<Secret> {
+        let Some(file) = &self.password_file else { return read(self.password_stdin, prompt).await };
+        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        let secret = Secret::new(text.lines().next().unwrap_or_default());
+        if secret.expose().is_empty() {
+            bail!(Usage(format!("{} holds no password", file.display())));
+        }
+        Ok(secret)
+    }
+}
 
 /// Reads the first line of standard input, or asks.
 pub async fn read(from_stdin: bool, prompt: &str) -> Result<Secret> {
@@ -27,7 +57,7 @@ pub async fn read(from_stdin: bool, prompt: &str) -> Result<Secret> {
         return Ok(secret);
     }
     if !stdin().is_terminal() {
-        bail!(Usage("there is no terminal to ask for the password; give it with --password-stdin".into()));
+        bail!(Usage("there is no terminal to ask for the password at; give it with --password-stdin".into()));
     }
     let prompt = clean(prompt, ' ') + " ";
     ask(move || rpassword::prompt_password(prompt).map(Secret::new)).await

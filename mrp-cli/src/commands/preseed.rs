@@ -13,17 +13,32 @@ use crate::exit::Usage;
 use crate::output::{Format, clean, note, or_none, yes};
 use crate::resolve::{self, find};
 
+mod edit;
+
 /// Answer files: preseed, kickstart, AutoYaST, autoinstall, Agama.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum PreseedCommand {
-    /// List your answer files and those that are public
-    List,
+    List(List),
     Add(Add),
     Show(Show),
     Set(Set),
+    Edit(edit::Edit),
     Render(Render),
-    /// Remove an answer file that no machine uses
-    Delete(One),
+    #[command(visible_alias = "delete")]
+    Remove(Remove),
+}
+
+/// List your answer files and those that are public
+///
+/// Examples:
+///   mrp preseed list
+///   mrp preseed list --mine
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct List {
+    /// Only your own
+    #[arg(long)]
+    mine: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -65,8 +80,12 @@ pub struct Add {
     known_good: bool,
 }
 
-/// Show an answer file, unrendered.
+/// Show an answer file, unrendered
+///
+/// Example:
+///   mrp preseed show debian > preseed.cfg
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Show {
     /// Name or id
     preseed: String,
@@ -116,9 +135,13 @@ pub struct Render {
     machine: String,
 }
 
-/// One answer file.
+/// Remove an answer file that no machine uses
+///
+/// Example:
+///   mrp preseed remove debian
 #[derive(Debug, clap::Args)]
-pub struct One {
+#[command(verbatim_doc_comment)]
+pub struct Remove {
     /// Name or id
     preseed: String,
 }
@@ -126,12 +149,13 @@ pub struct One {
 impl PreseedCommand {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
         match self {
-            PreseedCommand::List => list(session).await,
+            PreseedCommand::List(List { mine }) => list(session, mine).await,
             PreseedCommand::Add(command) => command.run(session).await,
             PreseedCommand::Show(command) => command.run(session).await,
             PreseedCommand::Set(command) => command.run(session).await,
+            PreseedCommand::Edit(command) => command.run(session).await,
             PreseedCommand::Render(command) => command.run(session).await,
-            PreseedCommand::Delete(One { preseed }) => {
+            PreseedCommand::Remove(Remove { preseed }) => {
                 let preseed: api::Preseed = find(&session.client, &preseed).await?;
                 session.client.delete(&format!("/preseed/{}", preseed.id)).await?;
                 session.output.done(&preseed, format!("answer file {} was removed", preseed.name))
@@ -140,8 +164,8 @@ impl PreseedCommand {
     }
 }
 
-async fn list(session: &Session) -> Result<()> {
-    let preseeds: Vec<api::Preseed> = session.client.get("/preseed?show_all=true").await?;
+async fn list(session: &Session, mine: bool) -> Result<()> {
+    let preseeds: Vec<api::Preseed> = session.client.get(&format!("/preseed?show_all={}", !mine)).await?;
     session.output.list(
         &preseeds,
         &[

@@ -5,14 +5,15 @@ use mrp_core::api;
 use serde_json::json;
 
 use crate::client::{Client, ClientError};
-use crate::commands::Session;
-use crate::resolve;
+use crate::commands::{Session, assignment};
+use crate::resolve::{self, quoted};
 
 /// Take a free machine
 ///
 /// Examples:
 ///   mrp reserve node-01 --reason "kernel bisect"
 ///   mrp reserve --query '(= arch "arm64")'
+///   mrp reserve node-01 --for alice      (admins; whoever holds it)
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Reserve {
@@ -38,13 +39,10 @@ impl Reserve {
             None => None,
         };
         if let (Some(user), Some(machine)) = (&self.holder, &wanted) {
-            let body = json!({"user": user, "reason": self.reason});
-            let given: api::Assignee =
-                client.post(&format!("/machine/{}/assignee", machine.id), &body).await?;
-            return session.output.done(&given, format!("{} holds {}", given.user, machine.name));
+            return assignment::give(session, machine, user, &self.reason).await;
         }
         let query = match &wanted {
-            Some(machine) => format!("(= name \"{}\")", machine.name),
+            Some(machine) => format!("(= name {})", quoted(&machine.name)),
             None => self.query.unwrap_or_default(),
         };
         let body = json!({"query": query, "reason": self.reason});
@@ -67,8 +65,13 @@ async fn held(client: &Client, machine: &api::Machine) -> Result<String, ClientE
     Ok(format!("{} is held by {}", machine.name, holders.collect::<Vec<_>>().join(", ")))
 }
 
-/// Give a machine back. Its run is cancelled, its netboot switched off.
+/// Give a machine back. Its run is cancelled, its netboot switched off
+///
+/// Examples:
+///   mrp release node-01
+///   mrp release node-01 --from alice      (admins)
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Release {
     /// Name or id
     machine: String,
@@ -84,13 +87,7 @@ impl Release {
         let path = format!("/machine/{}/assignee", machine.id);
         let whose = match &self.from {
             None => "self".to_owned(),
-            Some(user) => {
-                let holders: Vec<api::Assignee> = client.get(&path).await?;
-                match holders.iter().find(|holder| holder.user == *user) {
-                    Some(holder) => holder.id.to_string(),
-                    None => bail!("{user} does not hold {}", machine.name),
-                }
-            }
+            Some(user) => assignment::of_user(client, &machine, user).await?.id.to_string(),
         };
         match client.delete(&format!("{path}/{whose}")).await {
             Err(error) if error.status() == Some(404) => bail!("you do not hold {}", machine.name),

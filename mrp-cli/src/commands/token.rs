@@ -7,20 +7,25 @@ use mrp_core::token::Scope;
 use serde_json::json;
 
 use crate::commands::Session;
-use crate::output::or_none;
+use crate::output::{or_none, when};
+use crate::resolve::find;
 
 /// Tokens for programs, to put into MRP_TOKEN.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum TokenCommand {
-    /// List your tokens and logins
     List(List),
     Add(Add),
-    /// End a token at once
-    Delete(One),
+    #[command(visible_alias = "delete")]
+    Remove(Remove),
 }
 
-/// List tokens and logins.
+/// List your tokens and logins
+///
+/// Examples:
+///   mrp token list
+///   mrp token list --all      (admins)
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct List {
     /// Everybody's (admins)
     #[arg(long)]
@@ -39,7 +44,7 @@ pub struct Add {
     #[arg(long, default_value = "")]
     description: String,
     /// How long it is valid, as `90d` or `12h` [default: until it is deleted]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, visible_alias = "expires", value_name = "DURATION", value_parser = humantime::parse_duration)]
     valid: Option<std::time::Duration>,
     /// How much it may: `read` only looks, `use` may what a plain user may, `admin` everything that you may [default:
     /// as much as your login]
@@ -47,11 +52,16 @@ pub struct Add {
     scope: Option<Scope>,
 }
 
-/// One token.
+/// End a token at once
+///
+/// Examples:
+///   mrp token remove "nightly kernel tests"
+///   mrp token remove 12
 #[derive(Debug, clap::Args)]
-pub struct One {
-    /// Its id
-    token: i64,
+#[command(verbatim_doc_comment)]
+pub struct Remove {
+    /// Its description, or its id
+    token: String,
 }
 
 impl TokenCommand {
@@ -59,10 +69,7 @@ impl TokenCommand {
         match self {
             TokenCommand::List(command) => command.run(session).await,
             TokenCommand::Add(command) => command.run(session).await,
-            TokenCommand::Delete(One { token }) => {
-                session.client.delete(&format!("/token/{token}")).await?;
-                session.output.done(&json!({"id": token}), format!("token {token} has ended"))
-            }
+            TokenCommand::Remove(command) => command.run(session).await,
         }
     }
 }
@@ -79,9 +86,9 @@ impl List {
                 ("KIND", &|token| token.kind.clone()),
                 ("SCOPE", &|token| token.scope.to_string()),
                 ("DESCRIPTION", &|token| token.description.clone()),
-                ("CREATED", &|token| token.created.to_string()),
-                ("EXPIRES", &|token| or_none(token.expires)),
-                ("LAST USED", &|token| or_none(token.last_used)),
+                ("CREATED", &|token| when(token.created)),
+                ("EXPIRES", &|token| or_none(token.expires.map(when))),
+                ("LAST USED", &|token| or_none(token.last_used.map(when))),
             ],
         )
     }
@@ -93,5 +100,18 @@ impl Add {
         let new = api::NewToken { description: self.description, expires, scope: self.scope };
         let token: api::IssuedToken = session.client.post("/token", &new).await?;
         session.output.done(&token, &token.token)
+    }
+}
+
+impl Remove {
+    async fn run(self, session: &Session) -> Result<()> {
+        let id = match (find::<api::Token>(&session.client, &self.token).await, self.token.parse::<u32>()) {
+            (Ok(token), _) => token.id,
+            // It may be another user's, which admins end by its id.
+            (Err(_), Ok(id)) => id.into(),
+            (Err(error), Err(_)) => return Err(error),
+        };
+        session.client.delete(&format!("/token/{id}")).await?;
+        session.output.done(&json!({"id": id}), format!("token {id} has ended"))
     }
 }

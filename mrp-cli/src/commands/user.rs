@@ -18,14 +18,33 @@ use crate::wiring;
 /// Users; admins make and remove them.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum UserCommand {
-    /// List users
-    List,
+    List(List),
+    Show(Show),
     Add(Add),
     Set(Set),
     Passwd(Passwd),
     ResetPassword(ResetPassword),
-    /// Remove a user; what was theirs stays
-    Delete(One),
+    #[command(visible_alias = "delete")]
+    Remove(Remove),
+}
+
+/// List users
+///
+/// Example:
+///   mrp user list
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct List {}
+
+/// Show a user, with the SSH keys
+///
+/// Example:
+///   mrp user show alice
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Show {
+    /// Name or id
+    user: String,
 }
 
 /// Add a user (admins)
@@ -51,8 +70,14 @@ pub struct Add {
     password_stdin: bool,
 }
 
-/// Change a user: yourself, or anybody (admins).
+/// Change a user: yourself, or anybody (admins). What is not named stays
+///
+/// Examples:
+///   mrp user set alice --email alice@example.org
+///   mrp user set alice --ssh-keys ~/.ssh/id_ed25519.pub
+///   mrp user set alice --admin true
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Set {
     /// Name or id
     user: String,
@@ -70,6 +95,10 @@ pub struct Set {
 /// Give a user a new password: yourself, or anybody (admins). All logins of that user end
 ///
 /// To change your own you are asked for the one of before.
+///
+/// Examples:
+///   mrp user passwd
+///   mrp user passwd alice --revoke-tokens
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Passwd {
@@ -86,6 +115,9 @@ pub struct Passwd {
 /// Give a user a new password on the server itself, without a login: for a forgotten password of the only admin
 ///
 /// Run it as the user that `mrp serve` runs as. The server may go on running.
+///
+/// Example:
+///   mrp user reset-password admin --config /etc/mrp/mrp.toml
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct ResetPassword {
@@ -99,9 +131,13 @@ pub struct ResetPassword {
     password_stdin: bool,
 }
 
-/// One user.
+/// Remove a user; what was theirs stays
+///
+/// Example:
+///   mrp user remove alice
 #[derive(Debug, clap::Args)]
-pub struct One {
+#[command(verbatim_doc_comment)]
+pub struct Remove {
     /// Name or id
     user: String,
 }
@@ -109,12 +145,13 @@ pub struct One {
 impl UserCommand {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
         match self {
-            UserCommand::List => list(session).await,
+            UserCommand::List(List {}) => list(session).await,
+            UserCommand::Show(Show { user }) => show(session, &find(&session.client, &user).await?),
             UserCommand::Add(command) => command.run(session).await,
             UserCommand::Set(command) => command.run(session).await,
             UserCommand::Passwd(command) => command.run(session).await,
             UserCommand::ResetPassword(_) => unreachable!("it has run before, without a session"),
-            UserCommand::Delete(One { user }) => {
+            UserCommand::Remove(Remove { user }) => {
                 let user: api::User = find(&session.client, &user).await?;
                 session.client.delete(&format!("/user/{}", user.id)).await?;
                 session.output.done(&user, format!("user {} was removed", user.name))
@@ -134,6 +171,17 @@ async fn list(session: &Session) -> Result<()> {
             ("ADMIN", &|user| yes(user.admin)),
         ],
     )
+}
+
+fn show(session: &Session, user: &api::User) -> Result<()> {
+    let facts = [
+        ("name", user.name.clone()),
+        ("id", user.id.to_string()),
+        ("email", user.email.clone()),
+        ("admin", yes(user.admin)),
+        ("SSH keys", user.ssh_keys.clone()),
+    ];
+    session.output.object(user, &facts)
 }
 
 impl Add {

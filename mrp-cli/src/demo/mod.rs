@@ -30,6 +30,10 @@ mod tftp;
 ///
 /// Starts a server in a new folder (MRP_DATA, or one under the system's temporary folder), a rack of simulated machines
 /// with simulated BMCs, and takes one machine through reserve, upload, provision and phone-home.
+///
+/// Examples:
+///   mrp demo
+///   mrp demo --break tftp
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Demo {
