@@ -4,6 +4,7 @@
 //! Requests of routes that mr-provisioner had are checked key by key in `mrp-web`, since its clients send ids as
 //! strings and its refusals depend on the key.
 
+mod debug;
 pub mod dhcp;
 pub mod settings;
 
@@ -243,7 +244,7 @@ pub struct RenderedPreseed {
 }
 
 /// `POST /session`: log in.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Login {
     /// User's name.
@@ -253,7 +254,7 @@ pub struct Login {
 }
 
 /// Answer of `POST /session` and `POST /token`: the token is shown this once.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct IssuedToken {
     /// Id.
     pub id: i64,
@@ -318,7 +319,7 @@ pub struct User {
 }
 
 /// `POST /user` (admins).
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// Unique name.
@@ -337,7 +338,7 @@ pub struct NewUser {
 }
 
 /// `PUT /user/{id}`: absent keys stay.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserChange {
     /// E-mail.
@@ -438,7 +439,7 @@ pub struct Bmc {
 }
 
 /// `POST /bmc`, `PUT /bmc/{id}` (admins). `PUT` without a password keeps it.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewBmc {
     /// Unique name.

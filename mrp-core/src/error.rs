@@ -24,6 +24,12 @@ pub enum Error {
     /// The request contradicts what is there: a taken name, a machine that is busy, a row that moved.
     #[error("{0}")]
     Conflict(String),
+    /// A change was wanted of an object as it was seen, and it has moved since.
+    #[error("somebody else changed it meanwhile, it is at revision {revision}; look again")]
+    Outdated {
+        /// Where it is.
+        revision: i64,
+    },
     /// The request itself is wrong.
     #[error("{field}: {message}")]
     Invalid {

@@ -37,6 +37,7 @@ pub mod boot;
 pub mod discovery;
 mod elsewhere;
 pub mod events;
+pub mod expected;
 pub mod images;
 pub mod interfaces;
 pub mod logins;

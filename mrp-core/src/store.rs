@@ -58,6 +58,15 @@ pub enum StoreError {
 /// What a store's methods answer.
 pub type StoreResult<T> = Result<T, StoreError>;
 
+/// A part of a list that is sorted by id.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Only what comes after this id; 0 for the beginning.
+    pub after: i64,
+    /// At most so many; 0 for all.
+    pub limit: u32,
+}
+
 /// Users.
 #[async_trait]
 pub trait UserStore {
@@ -274,6 +283,8 @@ pub struct RunFilter {
     pub machine: Option<MachineId>,
     /// Only those under way.
     pub active: bool,
+    /// Only those before this one.
+    pub before: Option<RunId>,
     /// At most so many, newest first; 0 for all.
     pub limit: u32,
 }

@@ -10,11 +10,13 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::stream::{BoxStream, Stream, StreamExt};
 use mrp_core::id::Id;
 use mrp_core::secret::Secret;
+use mrp_core::service::expected::Expected;
 use mrp_core::{Actor, Provisioner};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use warp::http::header::IF_MATCH;
 use warp::http::{HeaderMap, Method};
 
 use crate::error::ApiError;
@@ -160,6 +162,8 @@ pub(crate) struct Call {
     pub(crate) state: Arc<State>,
     pub(crate) peer: Peer,
     pub(crate) method: Method,
+    /// The path as it was asked for.
+    pub(crate) path: String,
     /// What stands in the variable parts of the path, decoded.
     pub(crate) params: Vec<String>,
     pub(crate) query: String,
@@ -219,6 +223,20 @@ impl Call {
     /// A header that is text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Which revisions a change is wanted of (`If-Match`; RFC 9110, 13.1.1). A tag that is none of ours matches nothing.
+    pub(crate) fn expected(&self) -> Expected {
+        if !self.headers.contains_key(IF_MATCH) {
+            return Expected::Any;
+        }
+        let lines = self.headers.get_all(IF_MATCH).iter().filter_map(|line| line.to_str().ok());
+        let tags: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
+        if tags.contains(&"*") {
+            return Expected::Any;
+        }
+        let revision = |tag: &&str| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
+        Expected::OneOf(tags.iter().filter_map(revision).collect())
     }
 
     /// The body as JSON, whatever its content type says.

@@ -133,6 +133,7 @@ fn service_parts(error: &Error) -> (StatusCode, &'static str, String) {
         Error::NotFound { .. } | Error::NoMatch => (StatusCode::NOT_FOUND, "InvalidUsage"),
         Error::Query(_) => (StatusCode::BAD_REQUEST, "ValueError"),
         Error::Conflict(_) => (StatusCode::CONFLICT, "IntegrityError"),
+        Error::Outdated { .. } => (StatusCode::PRECONDITION_FAILED, "PreconditionFailed"),
         Error::Invalid { .. } => (StatusCode::BAD_REQUEST, "SchemaError"),
         Error::Refused(_) => (StatusCode::BAD_REQUEST, "InvalidUsage"),
         Error::Unauthenticated(_) => (StatusCode::UNAUTHORIZED, "Unauthorized"),

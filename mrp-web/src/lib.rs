@@ -11,6 +11,7 @@ mod error;
 mod machine;
 mod metrics;
 mod openapi;
+mod page;
 mod reply;
 mod route;
 mod router;

@@ -79,6 +79,7 @@ impl Document {
                 "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             },
             "servers": [{"url": "/"}],
+            "tags": tags(routes),
             "paths": paths,
             "components": {"schemas": self.schemas(), "responses": self.refusals, "securitySchemes": schemes},
         });
@@ -103,7 +104,7 @@ impl Document {
     fn operation(&mut self, route: &Route) -> Value {
         let mut operation = json!({
             "operationId": route.info.operation,
-            "tags": [match route.first_segment() { "" => "server", segment => segment }],
+            "tags": [tag(route)],
             "summary": route.doc.summary,
             "description": description(route),
             "security": security(route.info.who),
@@ -117,7 +118,17 @@ impl Document {
         }
         let mut responses = Map::new();
         for answer in &route.doc.answers {
-            responses.insert(answer.status.to_string(), self.answer(answer));
+            let mut described = self.answer(answer);
+            headers(route, &mut described);
+            match responses.entry(answer.status.to_string()).or_insert_with(|| described.clone()) {
+                // Another content type of the same status.
+                Value::Object(known) if known.contains_key("content") => {
+                    for (kind, content) in described["content"].as_object().into_iter().flatten() {
+                        known["content"][kind] = content.clone();
+                    }
+                }
+                _ => {}
+            }
         }
         for status in refusals(route) {
             responses.insert(status.to_string(), self.refusal(status, route.info.who));
@@ -199,6 +210,25 @@ impl Document {
     }
 }
 
+/// Operations are grouped by their noun.
+fn tag(route: &Route) -> &'static str {
+    match route.first_segment() {
+        "" | "healthz" | "metrics" | "docs" | "swagger.yaml" | "openapi.json" => "server",
+        segment => segment,
+    }
+}
+
+/// The groups in the order of the table.
+fn tags(routes: &[Route]) -> Vec<Value> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in routes.iter().map(tag) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.into_iter().map(|name| json!({"name": name})).collect()
+}
+
 fn description(route: &Route) -> String {
     let who = match route.info.who {
         Who::Anyone => "For anyone.",
@@ -215,7 +245,7 @@ fn security(who: Who) -> Value {
     match who {
         Who::Anyone => json!([]),
         Who::Dhcp => json!([{}, {"shared": []}]),
-        _ => json!([{"token": []}, {"session": []}]),
+        _ => json!([{"token": []}]),
     }
 }
 
@@ -225,12 +255,6 @@ fn people_schemes() -> Value {
             "type": "http",
             "scheme": "bearer",
             "description": "A token of `POST /api/v1/token` or `POST /api/v1/session`. `Authorization: <token>` without `Bearer` is understood too.",
-        },
-        "session": {
-            "type": "apiKey",
-            "in": "cookie",
-            "name": crate::auth::COOKIE_NAME,
-            "description": "The cookie that `POST /api/v1/session` sets; for pages of this server only.",
         },
     })
 }
@@ -296,7 +320,7 @@ fn refusals(route: &Route) -> BTreeSet<u16> {
     if has_segments {
         statuses.insert(404);
     }
-    if route.doc.parameters.iter().any(|known| known.place != Place::Path) {
+    if route.doc.parameters.iter().any(|known| known.place != Place::Path && known.name != "If-Match") {
         statuses.insert(400);
     }
     if route.doc.body.is_some() {
@@ -306,6 +330,17 @@ fn refusals(route: &Route) -> BTreeSet<u16> {
         statuses.insert(503);
     }
     statuses
+}
+
+/// The headers that an answer of a route has.
+fn headers(route: &Route, answer: &mut Value) {
+    let header = |about: &str, required: bool| json!({"description": about, "required": required, "schema": {"type": "string"}});
+    if route.doc.tagged {
+        answer["headers"]["ETag"] = header("The object's revision, for `If-Match`", true);
+    }
+    if route.doc.paged {
+        answer["headers"]["Link"] = header("`<…>; rel=\"next\"`, if there is a next page", false);
+    }
 }
 
 fn reason(status: u16) -> String {

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use mrp_core::id::Timestamp;
 use serde::Serialize;
-use warp::http::header::{CONTENT_TYPE, LOCATION};
+use warp::http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use warp::http::{HeaderValue, StatusCode};
 
 pub(crate) use warp::reply::Response;
@@ -40,6 +40,14 @@ pub(crate) fn ok<T: Serialize>(value: &T) -> Response {
 /// 201 with JSON.
 pub(crate) fn created<T: Serialize>(value: &T) -> Response {
     json(StatusCode::CREATED, value)
+}
+
+/// An answer that shows an object at a revision.
+pub(crate) fn tagged(mut response: Response, revision: i64) -> Response {
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{revision}\"")) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    response
 }
 
 /// Elsewhere on this server.

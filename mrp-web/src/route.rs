@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::call::Call;
 use crate::error::Answer;
+use crate::page::{CURSOR, MAX};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,7 @@ pub(crate) type Handler = Arc<dyn Fn(Call) -> BoxFuture<'static, Answer> + Send 
 ///     .query("dry", Kind::Flag, "…")       // each parameter of the query; `.needs_query` where it has to be there
 ///     .body::<api::ThingChange>()          // or `.multipart`, `.form`, `.bytes`
 ///     .answers::<api::Thing>(200)          // or `.answers_nothing(204)`, `.answers_text(200, "text/plain")`, `.streams`
+///     .tagged()                            // answers carry `ETag`; `.conditional()` where `If-Match` is heeded; `.paged()` for lists
 ///     .refuses(&[409])                     // beyond those that follow from the above
 /// ```
 ///
@@ -63,6 +65,8 @@ pub(crate) struct Route {
     pub(crate) info: RouteInfo,
     pub(crate) handler: Handler,
     pub(crate) doc: Doc,
+    /// `HEAD` is answered as `GET` without its body.
+    pub(crate) head: bool,
 }
 
 /// What a route takes and answers.
@@ -74,6 +78,10 @@ pub(crate) struct Doc {
     pub(crate) body: Option<Body>,
     pub(crate) answers: Vec<Answers>,
     pub(crate) refuses: Vec<u16>,
+    /// Answers carry the object's revision as `ETag`.
+    pub(crate) tagged: bool,
+    /// Answers lead to the next page by `Link`.
+    pub(crate) paged: bool,
 }
 
 /// Where a parameter is.
@@ -163,7 +171,18 @@ impl Route {
         A: Future<Output = Answer> + Send + 'static,
     {
         let info = RouteInfo { method, path, operation, who };
-        Self { info, handler: Arc::new(move |call| Box::pin(handler(call))), doc: Doc::default() }
+        Self {
+            info,
+            handler: Arc::new(move |call| Box::pin(handler(call))),
+            doc: Doc::default(),
+            head: method == "GET",
+        }
+    }
+
+    /// Asking has an effect, so that `HEAD`, which promises none, is refused.
+    pub(crate) fn without_head(mut self) -> Self {
+        self.head = false;
+        self
     }
 
     /// What it does, in a few words.
@@ -262,6 +281,29 @@ impl Route {
     pub(crate) fn refuses(mut self, statuses: &[u16]) -> Self {
         self.doc.refuses.extend_from_slice(statuses);
         self
+    }
+
+    /// Answers show one object at a revision: `reply::tagged`.
+    pub(crate) fn tagged(mut self) -> Self {
+        self.doc.tagged = true;
+        self
+    }
+
+    /// Changes an object, if asked only as it was seen: `.expecting(call.expected())`.
+    pub(crate) fn conditional(self) -> Self {
+        const ABOUT: &str = "The object's `ETag`: nothing is changed (412) if it has moved since";
+        self.header("If-Match", Kind::Text, ABOUT).refuses(&[412])
+    }
+
+    /// Answers with a list in pages: `Pages::of(&call)`.
+    pub(crate) fn paged(mut self) -> Self {
+        self.doc.paged = true;
+        let limit = "At most so many; `Link` leads to the next page";
+        self.query("limit", Kind::Number(1, MAX.into()), limit).query(
+            "cursor",
+            Kind::Pattern(CURSOR),
+            "Where the page begins, as `Link` of the page before has it",
+        )
     }
 
     /// The segment that routes are grouped by.

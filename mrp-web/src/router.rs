@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use percent_encoding::percent_decode_str;
 use warp::filters::BoxedFilter;
 use warp::http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, EXPECT,
-    ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, EXPECT, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use warp::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use warp::path::FullPath;
@@ -74,21 +74,22 @@ pub(crate) fn filter(door: Door, state: &Arc<State>) -> BoxedFilter<(Response,)>
 }
 
 fn route_filter(route: Route, door: Door, state: Arc<State>) -> BoxedFilter<(Response,)> {
-    let RouteInfo { path, method, .. } = route.info;
+    let (RouteInfo { path, method, .. }, has_head) = (route.info, route.head);
     let matching = warp::path::full().and_then(move |full: FullPath| async move {
-        match_path(path, full.as_str()).ok_or_else(warp::reject::not_found)
+        let found = match_path(path, full.as_str());
+        found.map(|params| (full.as_str().to_owned(), params)).ok_or_else(warp::reject::not_found)
     });
     let right_method = warp::method().and_then(move |asked: Method| async move {
-        let head = method == "GET" && asked == Method::HEAD;
+        let head = has_head && asked == Method::HEAD;
         if head || asked == method { Ok(asked) } else { Err::<Method, Rejection>(warp::reject::not_found()) }
     });
     matching
         .and(right_method)
         .and(request())
         .and(warp::body::stream().map(Body::new))
-        .then(move |params, method, (query, headers, peer): (String, HeaderMap, Peer), body| {
+        .then(move |(path, params), method, (query, headers, peer): (String, HeaderMap, Peer), body| {
             let (route, state) = (route.clone(), state.clone());
-            let call = Call { state, peer, method, params, query, headers, body, who: None };
+            let call = Call { state, peer, method, path, params, query, headers, body, who: None };
             async move { answer(&route, door, call).await }
         })
         .boxed()
@@ -135,7 +136,8 @@ fn fallback(routes: Vec<Route>, door: Door, state: Arc<State>) -> BoxedFilter<(R
         .and(warp::body::stream().map(Body::new))
         .then(move |method, full: FullPath, (query, headers, peer): (String, HeaderMap, Peer), body| {
             let (routes, state) = (routes.clone(), state.clone());
-            let call = Call { state, peer, method, params: Vec::new(), query, headers, body, who: None };
+            let (path, params) = (full.as_str().to_owned(), Vec::new());
+            let call = Call { state, peer, method, path, params, query, headers, body, who: None };
             async move { unrouted(&routes, door, call, &full).await }
         })
         .boxed()
@@ -167,12 +169,12 @@ async fn unrouted(routes: &[Route], door: Door, mut call: Call, full: &FullPath)
 
 /// The methods that a path has, as `Allow` writes them; empty for no path.
 fn allowed_methods(routes: &[Route], path: &str) -> String {
-    let mut methods: Vec<&str> =
-        routes.iter().filter(|r| match_path(r.info.path, path).is_some()).map(|r| r.info.method).collect();
+    let here: Vec<&Route> = routes.iter().filter(|r| match_path(r.info.path, path).is_some()).collect();
+    let mut methods: Vec<&str> = here.iter().map(|route| route.info.method).collect();
     if methods.is_empty() {
         return String::new();
     }
-    if methods.contains(&"GET") {
+    if here.iter().any(|route| route.head) {
         methods.push("HEAD");
     }
     methods.push("OPTIONS");
@@ -191,7 +193,7 @@ fn preflight(allowed: &str, origin: Option<&HeaderValue>, door: Door) -> Respons
     if door == Door::People {
         headers.insert(
             ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("Authorization, Content-Type, Last-Event-ID"),
+            HeaderValue::from_static("Authorization, Content-Type, If-Match, Last-Event-ID"),
         );
         if let Some(origin) = origin {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
@@ -207,6 +209,7 @@ fn dressed(mut response: Response, door: Door) -> Response {
     let headers = response.headers_mut();
     if door == Door::People {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("ETag, Link, Location"));
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response

@@ -135,6 +135,8 @@ async fn refusals_say_what_is_wrong_and_leave_nothing() {
         let answer = upload(&lab, ALICE, multipart(q, b"filename=\"f\"", &vec![1; 20_000_000])).await;
         assert_eq!(answer.refusal(), words);
     }
+    let answer = upload(&lab, ALICE, multipart(Q, b"filename=\"f\"", b"")).await;
+    assert_eq!(answer.refusal(), "400 InvalidUsage: the file is empty; send its bytes in the part `file`");
     let answer = upload(&lab, ALICE, multipart("{", b"filename=\"f\"", b"x")).await;
     assert!(answer.refusal().starts_with("400 JSONDecodeError: multipart `q` is not JSON"), "{answer:?}");
     let answer = upload(&lab, "WRONG", multipart(Q, b"filename=\"f\"", &vec![1; 20_000_000])).await;

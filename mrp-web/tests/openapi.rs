@@ -40,3 +40,32 @@ async fn both_doors_give_their_document_to_anyone() {
     assert_eq!(serde_json::from_str::<Value>(&machines.text).unwrap(), mrp_web::machine_document());
     lab.stop().await;
 }
+
+#[tokio::test]
+async fn the_page_has_all_its_parts_here_and_runs_nothing_else() {
+    let lab = Lab::start().await;
+    let page = lab.ask("", "GET", "/api/v1/docs", "").await;
+    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+    let policy = page.header("content-security-policy");
+    assert!(
+        policy.starts_with("default-src 'none'; script-src 'self';") && !policy.contains("unsafe"),
+        "{policy}"
+    );
+    let links: Vec<&str> = page
+        .text
+        .split(['"'])
+        .filter(|word| word.starts_with("docs/") || word.starts_with("openapi") || word.contains("//"))
+        .collect();
+    assert_eq!(links.len(), 5, "{links:?}");
+    for link in links {
+        let part = lab.ask("", "GET", &format!("/api/v1/{link}"), "").await;
+        assert_eq!(part.status, 200, "{link}");
+        assert!(!part.text.is_empty(), "{link}");
+    }
+    assert_eq!(lab.get("", "/api/v1/docs/nosuch.js").await.status, 404);
+    for (old, new) in [("/docs", "/api/v1/docs"), ("/swagger.yaml", "/api/v1/openapi.json")] {
+        let answer = lab.get("", old).await;
+        assert_eq!((answer.status, answer.header("location")), (308, new), "{old}");
+    }
+    lab.stop().await;
+}

@@ -96,6 +96,11 @@ async fn unknown_paths_and_methods_are_told_apart() {
     assert_eq!((answer.status, answer.header("allow")), (405, "GET, HEAD, OPTIONS, POST"));
     let answer = lab.ask("", "PUT", "/dhcp/ipv4", "").await;
     assert_eq!((answer.status, answer.header("content-type")), (405, "text/plain; charset=utf-8"));
+    for path in ["/phone-home/x", "/preseed/1", "/preseed/1/x", "/autoinstall/x/user-data"] {
+        let answer = lab.ask("", "HEAD", path, "").await;
+        assert_eq!(answer.status, 405, "{path}: looking has an effect");
+        assert!(!answer.header("allow").contains("HEAD"), "{answer:?}");
+    }
     let answer = lab.ask(ADMIN, "HEAD", "/api/v1/machine", "").await;
     assert_eq!((answer.status, answer.text.as_str()), (200, ""));
     lab.stop().await;

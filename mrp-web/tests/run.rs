@@ -66,6 +66,13 @@ async fn refusals_say_what_is_wrong() {
     lab.refused("403 InvalidUsage: Forbidden", BOB, "POST", "/api/v1/run", r#"{"machine": 1}"#).await;
     lab.refused("404 InvalidUsage: run not found", ADMIN, "GET", "/api/v1/run/99", "").await;
     lab.refused("404 InvalidUsage: run not found", ADMIN, "POST", "/api/v1/run/99/cancel", "").await;
-    lab.refused("400 SchemaError: limit: a number is needed", ADMIN, "GET", "/api/v1/run?limit=x", "").await;
+    lab.refused(
+        "400 SchemaError: limit: a number from 1 to 1000 is needed",
+        ADMIN,
+        "GET",
+        "/api/v1/run?limit=x",
+        "",
+    )
+    .await;
     lab.stop().await;
 }

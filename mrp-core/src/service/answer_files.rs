@@ -11,6 +11,7 @@ use crate::id::Id;
 use crate::machine::{Addressing, Machine, MachineId, check_text};
 use crate::render::{AnswerContext, Rendered, TemplateImage, TemplateInterface};
 use crate::service::Provisioner;
+use crate::service::expected::Expected;
 use crate::store::StoreError;
 
 /// An answer file with its owner's name.
@@ -41,12 +42,12 @@ pub struct AnswerFileChange {
 
 /// Answer files.
 #[derive(Debug)]
-pub struct AnswerFiles<'a>(&'a Provisioner);
+pub struct AnswerFiles<'a>(&'a Provisioner, Expected);
 
 impl Provisioner {
     /// Answer files.
     pub fn answer_files(&self) -> AnswerFiles<'_> {
-        AnswerFiles(self)
+        AnswerFiles(self, Expected::Any)
     }
 
     /// The variables of a machine's templates.
@@ -102,6 +103,12 @@ impl Provisioner {
 }
 
 impl AnswerFiles<'_> {
+    /// The same, for changes of an object as it was seen.
+    pub fn expecting(mut self, expected: Expected) -> Self {
+        self.1 = expected;
+        self
+    }
+
     /// Answer files sorted by id: one's own, or also those that one may use.
     pub async fn list(&self, actor: &Actor, all: bool) -> Result<Vec<AnswerFileView>, Error> {
         let wanted = |file: &AnswerFile| {
@@ -159,12 +166,13 @@ impl AnswerFiles<'_> {
         if !actor.owns(file.owner) {
             return Err(forbidden());
         }
+        self.1.check(file.revision)?;
         let content_changed = change.content.as_ref().is_some_and(|content| *content != file.content);
         let file = self.changed(file, change)?;
         let changes =
             json!({"content": if content_changed { "changed" } else { "kept" }, "public": file.public});
         let journal = self.0.draft(actor)?.audit("update", "preseed", &file.name, changes).done();
-        let file = self.0.store().update_answer_file(&file, &journal).await?;
+        let file = self.1.settle(self.0.store().update_answer_file(&file, &journal).await, file.revision)?;
         self.view(file).await
     }
 
@@ -174,6 +182,7 @@ impl AnswerFiles<'_> {
         if !actor.owns(file.owner) {
             return Err(forbidden());
         }
+        self.1.check(file.revision)?;
         let journal = self.0.draft(actor)?.audit("delete", "preseed", &file.name, Value::Null).done();
         match self.0.store().delete_answer_file(id, &journal).await {
             Err(StoreError::InUse { .. }) => {

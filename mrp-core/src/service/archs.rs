@@ -9,10 +9,11 @@ use crate::id::Id;
 use crate::image::{ImageId, ImageKind};
 use crate::machine::check_text;
 use crate::service::Provisioner;
+use crate::service::expected::Expected;
 
 /// Architectures and subarchitectures.
 #[derive(Debug)]
-pub struct Archs<'a>(&'a Provisioner);
+pub struct Archs<'a>(&'a Provisioner, Expected);
 
 /// A subarchitecture that is to be made, or what one is to become.
 #[derive(Debug, Clone)]
@@ -30,11 +31,17 @@ pub struct SubarchSpec {
 impl Provisioner {
     /// Architectures and subarchitectures.
     pub fn archs(&self) -> Archs<'_> {
-        Archs(self)
+        Archs(self, Expected::Any)
     }
 }
 
 impl Archs<'_> {
+    /// The same, for changes of an object as it was seen.
+    pub fn expecting(mut self, expected: Expected) -> Self {
+        self.1 = expected;
+        self
+    }
+
     /// All architectures.
     pub async fn list(&self, _actor: &Actor) -> Result<Vec<Arch>, Error> {
         Ok(self.0.store().archs().await?)
@@ -71,10 +78,11 @@ impl Archs<'_> {
         let archs = self.0.store().archs().await?;
         let mut arch =
             archs.into_iter().find(|arch| arch.id == id).ok_or_else(|| Error::not_found("arch", id))?;
+        self.1.check(arch.revision)?;
         let changes = json!({"name": [arch.name, name]});
         (arch.name, arch.description) = (name.into(), description.into());
         let journal = self.0.draft(actor)?.audit("update", "arch", name, changes).done();
-        Ok(self.0.store().update_arch(&arch, &journal).await?)
+        self.1.settle(self.0.store().update_arch(&arch, &journal).await, arch.revision)
     }
 
     /// Removes an architecture that nothing uses.
@@ -83,6 +91,7 @@ impl Archs<'_> {
         let archs = self.0.store().archs().await?;
         let arch =
             archs.into_iter().find(|arch| arch.id == id).ok_or_else(|| Error::not_found("arch", id))?;
+        self.1.check(arch.revision)?;
         let journal = self.0.draft(actor)?.audit("delete", "arch", &arch.name, Value::Null).done();
         Ok(self.0.store().delete_arch(id, &journal).await?)
     }
@@ -124,6 +133,7 @@ impl Archs<'_> {
         actor.require_admin()?;
         self.check(&spec).await?;
         let mut subarch = self.subarch(actor, id).await?;
+        self.1.check(subarch.revision)?;
         let changes = json!({
             "bootloader": [subarch.bootloader, spec.bootloader],
             "efiboot": [subarch.efi_boot, spec.efi_boot],
@@ -131,13 +141,14 @@ impl Archs<'_> {
         (subarch.name, subarch.description) = (spec.name, spec.description);
         (subarch.bootloader, subarch.efi_boot) = (spec.bootloader, spec.efi_boot);
         let journal = self.0.draft(actor)?.audit("update", "subarch", &subarch.name, changes).done();
-        Ok(self.0.store().update_subarch(&subarch, &journal).await?)
+        self.1.settle(self.0.store().update_subarch(&subarch, &journal).await, subarch.revision)
     }
 
     /// Removes a subarchitecture that no machine uses.
     pub async fn delete_subarch(&self, actor: &Actor, id: SubarchId) -> Result<(), Error> {
         actor.require_admin()?;
         let subarch = self.subarch(actor, id).await?;
+        self.1.check(subarch.revision)?;
         let journal = self.0.draft(actor)?.audit("delete", "subarch", &subarch.name, Value::Null).done();
         Ok(self.0.store().delete_subarch(id, &journal).await?)
     }

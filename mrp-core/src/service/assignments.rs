@@ -10,6 +10,7 @@ use crate::machine::{Assignment, AssignmentId, MachineId, Netboot, check_text};
 use crate::query::Query;
 use crate::run::Observation;
 use crate::service::Provisioner;
+use crate::service::expected::Expected;
 use crate::service::machines::MachineView;
 use crate::store::{MachineFilter, StoreError};
 use crate::user::UserId;
@@ -25,16 +26,22 @@ pub struct AssignmentView {
 
 /// Assignments of machines to users.
 #[derive(Debug)]
-pub struct Assignments<'a>(&'a Provisioner);
+pub struct Assignments<'a>(&'a Provisioner, Expected);
 
 impl Provisioner {
     /// Assignments of machines to users.
     pub fn assignments(&self) -> Assignments<'_> {
-        Assignments(self)
+        Assignments(self, Expected::Any)
     }
 }
 
 impl Assignments<'_> {
+    /// The same, for changes of an object as it was seen.
+    pub fn expecting(mut self, expected: Expected) -> Self {
+        self.1 = expected;
+        self
+    }
+
     /// Who holds a machine.
     pub async fn list(&self, _actor: &Actor, machine: MachineId) -> Result<Vec<AssignmentView>, Error> {
         self.0.load_machine(machine).await?;
@@ -119,12 +126,14 @@ impl Assignments<'_> {
         if !actor.owns(Some(found.user)) {
             return Err(forbidden());
         }
+        self.1.check(found.revision)?;
         check_text("reason", reason, 0, 128)?;
         found.reason = reason.to_owned();
         let data = json!({"reason": reason});
         let draft =
             self.0.draft(actor)?.event(Some(machine), None, EventKind::Assignment, "reason changed", data);
-        let stored = self.0.store().update_assignment(&found, &draft.done()).await?;
+        let written = self.0.store().update_assignment(&found, &draft.done()).await;
+        let stored = self.1.settle(written, found.revision)?;
         self.view(stored).await
     }
 
@@ -136,8 +145,10 @@ impl Assignments<'_> {
         if !actor.owns(Some(found.assignment.user)) {
             return Err(forbidden());
         }
+        self.1.check(found.assignment.revision)?;
         let (service, actor) = (self.0.clone(), actor.clone());
-        let give_back = async move { Assignments(&service).end(&actor, machine, id, &found).await };
+        let give_back =
+            async move { Assignments(&service, Expected::Any).end(&actor, machine, id, &found).await };
         self.0.run_to_end(give_back).await
     }
 

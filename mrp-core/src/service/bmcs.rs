@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::id::Id;
 use crate::machine::{Machine, check_text};
 use crate::secret::Secret;
+use crate::service::expected::Expected;
 use crate::service::{Provisioner, lock};
 
 /// A BMC that is to be made, or what one is to become.
@@ -34,12 +35,12 @@ pub struct BmcSpec {
 
 /// BMCs; admins only.
 #[derive(Debug)]
-pub struct Bmcs<'a>(&'a Provisioner);
+pub struct Bmcs<'a>(&'a Provisioner, Expected);
 
 impl Provisioner {
     /// BMCs; admins only.
     pub fn bmcs(&self) -> Bmcs<'_> {
-        Bmcs(self)
+        Bmcs(self, Expected::Any)
     }
 
     /// The driver in front of a machine, opened once and kept until its entry changes.
@@ -82,6 +83,12 @@ impl Provisioner {
 }
 
 impl Bmcs<'_> {
+    /// The same, for changes of an object as it was seen.
+    pub fn expecting(mut self, expected: Expected) -> Self {
+        self.1 = expected;
+        self
+    }
+
     /// All BMCs.
     pub async fn list(&self, actor: &Actor) -> Result<Vec<BmcEntry>, Error> {
         actor.require_admin()?;
@@ -117,6 +124,7 @@ impl Bmcs<'_> {
     /// Changes a BMC; its session is closed and opened anew at the next use.
     pub async fn update(&self, actor: &Actor, id: BmcId, spec: BmcSpec) -> Result<BmcEntry, Error> {
         let mut entry = self.get(actor, id).await?;
+        self.1.check(entry.revision)?;
         self.check(&spec)?;
         let changes = json!({
             "name": [entry.name, spec.name],
@@ -131,7 +139,7 @@ impl Bmcs<'_> {
         (entry.name, entry.address, entry.driver) = (spec.name, spec.address, spec.driver);
         (entry.username, entry.privilege, entry.options) = (spec.username, spec.privilege, spec.options);
         let journal = self.0.draft(actor)?.audit("update", "bmc", &entry.name, changes).done();
-        let entry = self.0.store().update_bmc(&entry, &journal).await?;
+        let entry = self.1.settle(self.0.store().update_bmc(&entry, &journal).await, entry.revision)?;
         self.0.forget_bmc(id).await;
         Ok(entry)
     }
@@ -139,6 +147,7 @@ impl Bmcs<'_> {
     /// Removes a BMC that no machine uses.
     pub async fn delete(&self, actor: &Actor, id: BmcId) -> Result<(), Error> {
         let entry = self.get(actor, id).await?;
+        self.1.check(entry.revision)?;
         let journal = self.0.draft(actor)?.audit("delete", "bmc", &entry.name, Value::Null).done();
         self.0.store().delete_bmc(id, &journal).await?;
         self.0.forget_bmc(id).await;

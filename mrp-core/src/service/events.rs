@@ -6,6 +6,9 @@ use crate::event::{AuditEntry, AuditId, Event, EventId};
 use crate::service::Provisioner;
 use crate::store::EventFilter;
 
+/// Most that one list has: a page of 1,000, and one more that tells whether there is another page.
+pub const MOST: u32 = 1001;
+
 /// Events and audit.
 #[derive(Debug)]
 pub struct Events<'a>(&'a Provisioner);
@@ -26,9 +29,9 @@ impl Provisioner {
 }
 
 impl Events<'_> {
-    /// Events in the order of their ids; at most 1,000.
+    /// Events in the order of their ids; at most [`MOST`].
     pub async fn list(&self, _actor: &Actor, mut filter: EventFilter) -> Result<Vec<Event>, Error> {
-        filter.limit = if filter.limit == 0 { 1000 } else { filter.limit.min(1000) };
+        filter.limit = if filter.limit == 0 { MOST } else { filter.limit.min(MOST) };
         Ok(self.0.store().events(&filter).await?)
     }
 
@@ -42,10 +45,10 @@ impl Events<'_> {
         Ok(Follower { service: self.0.clone(), filter, changed })
     }
 
-    /// Audit entries after one, at most 1,000; admins only.
+    /// Audit entries after one, at most [`MOST`]; admins only.
     pub async fn audit(&self, actor: &Actor, after: AuditId, limit: u32) -> Result<Vec<AuditEntry>, Error> {
         actor.require_admin()?;
-        let limit = if limit == 0 { 1000 } else { limit.min(1000) };
+        let limit = if limit == 0 { MOST } else { limit.min(MOST) };
         Ok(self.0.store().audit(after, limit).await?)
     }
 }

@@ -12,6 +12,7 @@ use crate::image::{Image, ImageId, ImageKind, safe_file_name};
 use crate::machine::check_text;
 use crate::secret::random_bytes;
 use crate::service::Provisioner;
+use crate::service::expected::Expected;
 use crate::store::StoreError;
 use crate::user::User;
 
@@ -62,20 +63,27 @@ pub struct Upload {
     service: Provisioner,
     actor: Actor,
     writer: Box<dyn BlobWriter>,
+    is_empty: bool,
 }
 
 /// Images.
 #[derive(Debug)]
-pub struct Images<'a>(&'a Provisioner);
+pub struct Images<'a>(&'a Provisioner, Expected);
 
 impl Provisioner {
     /// Images.
     pub fn images(&self) -> Images<'_> {
-        Images(self)
+        Images(self, Expected::Any)
     }
 }
 
 impl Images<'_> {
+    /// The same, for changes of an object as it was seen.
+    pub fn expecting(mut self, expected: Expected) -> Self {
+        self.1 = expected;
+        self
+    }
+
     /// Images sorted by id: one's own, or also those that one may use.
     pub async fn list(&self, actor: &Actor, all: bool) -> Result<Vec<ImageView>, Error> {
         let wanted = |image: &Image| {
@@ -102,7 +110,7 @@ impl Images<'_> {
     pub async fn upload(&self, actor: &Actor) -> Result<Upload, Error> {
         actor.require_write()?;
         let writer = self.0.0.blobs.create().await?;
-        Ok(Upload { service: self.0.clone(), actor: actor.clone(), writer })
+        Ok(Upload { service: self.0.clone(), actor: actor.clone(), writer, is_empty: true })
     }
 
     /// Changes an image: its owner or an admin.
@@ -111,6 +119,7 @@ impl Images<'_> {
         if !actor.owns(image.owner) {
             return Err(forbidden());
         }
+        self.1.check(image.revision)?;
         if let Some(arch) = change.arch {
             image.arch = self.0.archs().by_name(actor, arch.as_deref().unwrap_or("")).await?.id;
         }
@@ -128,7 +137,7 @@ impl Images<'_> {
             "public": image.public,
         });
         let journal = self.0.draft(actor)?.audit("update", "image", &image.name, changes).done();
-        let image = self.0.store().update_image(&image, &journal).await?;
+        let image = self.1.settle(self.0.store().update_image(&image, &journal).await, image.revision)?;
         self.view(image).await
     }
 
@@ -138,6 +147,7 @@ impl Images<'_> {
         if !actor.owns(image.owner) {
             return Err(forbidden());
         }
+        self.1.check(image.revision)?;
         let journal = self.0.draft(actor)?.audit("delete", "image", &image.name, Value::Null).done();
         let _alone = self.0.0.content_turn.write().await;
         match self.0.store().delete_image(id, &journal).await {
@@ -196,12 +206,16 @@ impl Images<'_> {
 impl Upload {
     /// Appends bytes.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
+        self.is_empty &= bytes.is_empty();
         Ok(self.writer.write(bytes).await?)
     }
 
     /// Stores the image under `<owner>/<file name>.<8 hexadecimal digits>`.
     pub async fn finish(self, new: NewImage, file_name: &str) -> Result<ImageView, Error> {
-        let Upload { service, actor, writer } = self;
+        let Upload { service, actor, writer, is_empty } = self;
+        if is_empty {
+            return Err(Error::Refused("the file is empty; send its bytes in the part `file`".into()));
+        }
         let arch = service.images().check(&actor, &new).await?;
         // Until its row is there, nobody may take the content for unused.
         let _with_others = service.0.content_turn.read().await;

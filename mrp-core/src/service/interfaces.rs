@@ -13,6 +13,7 @@ use crate::mac::MacAddr;
 use crate::machine::{Addressing, Interface, InterfaceId, Machine, MachineId, check_text};
 use crate::network::{Network, NetworkId, assignable};
 use crate::service::Provisioner;
+use crate::service::expected::Expected;
 use crate::store::{MachineFilter, StoreError};
 
 /// An interface with its network and lease.
@@ -63,12 +64,12 @@ pub enum AddressKind {
 
 /// Interfaces of machines.
 #[derive(Debug)]
-pub struct Interfaces<'a>(&'a Provisioner);
+pub struct Interfaces<'a>(&'a Provisioner, Expected);
 
 impl Provisioner {
     /// Interfaces of machines.
     pub fn interfaces(&self) -> Interfaces<'_> {
-        Interfaces(self)
+        Interfaces(self, Expected::Any)
     }
 
     /// Tells the DHCP server all addresses, in the background.
@@ -101,6 +102,12 @@ impl Provisioner {
 }
 
 impl Interfaces<'_> {
+    /// The same, for changes of an object as it was seen.
+    pub fn expecting(mut self, expected: Expected) -> Self {
+        self.1 = expected;
+        self
+    }
+
     /// A machine's interfaces.
     pub async fn list(&self, _actor: &Actor, machine: MachineId) -> Result<Vec<InterfaceView>, Error> {
         self.0.load_machine(machine).await?;
@@ -169,6 +176,7 @@ impl Interfaces<'_> {
             actor.require_admin()?;
         }
         let mut interface = found.interface;
+        self.1.check(interface.revision)?;
         if let Some(identifier) = &change.identifier {
             check_text("identifier", identifier.as_deref().unwrap_or(""), 0, 64)?;
             interface.identifier.clone_from(identifier);
@@ -211,7 +219,7 @@ impl Interfaces<'_> {
                 Err(StoreError::Conflict { what }) if wanted == Some(WantedAddress::Auto) => {
                     tracing::debug!(%what, address = ?candidate.address(), "address taken, trying the next");
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return self.1.settle(Err(error), interface.revision),
                 Ok(_) => {
                     self.0.sync_dhcp();
                     return self.get(actor, machine, id).await;
@@ -225,6 +233,7 @@ impl Interfaces<'_> {
     pub async fn delete(&self, actor: &Actor, machine: MachineId, id: InterfaceId) -> Result<(), Error> {
         let found = self.get(actor, machine, id).await?;
         actor.require_admin()?;
+        self.1.check(found.interface.revision)?;
         let name = found.interface.mac.to_string();
         let journal = self.0.draft(actor)?.audit("delete", "interface", &name, Value::Null).done();
         self.0.store().delete_interface(id, &journal).await?;

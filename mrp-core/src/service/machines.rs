@@ -13,6 +13,7 @@ use crate::machine::{Machine, MachineId, MachineState, Netboot};
 use crate::query::{Facts, Query};
 use crate::run::Observation;
 use crate::service::Provisioner;
+use crate::service::expected::Expected;
 use crate::store::MachineFilter;
 
 /// A machine with the names that its ids stand for.
@@ -58,12 +59,12 @@ pub struct Definition {
 
 /// Machines.
 #[derive(Debug)]
-pub struct Machines<'a>(&'a Provisioner);
+pub struct Machines<'a>(&'a Provisioner, Expected);
 
 impl Provisioner {
     /// Machines.
     pub fn machines(&self) -> Machines<'_> {
-        Machines(self)
+        Machines(self, Expected::Any)
     }
 
     /// A machine, for whoever may look at it.
@@ -91,6 +92,12 @@ impl Provisioner {
 }
 
 impl Machines<'_> {
+    /// The same, for changes of an object as it was seen.
+    pub fn expecting(mut self, expected: Expected) -> Self {
+        self.1 = expected;
+        self
+    }
+
     /// Machines, sorted by id: the actor's own or all, narrowed by a query.
     pub async fn list(
         &self,
@@ -144,6 +151,7 @@ impl Machines<'_> {
     pub async fn define(&self, actor: &Actor, id: MachineId, new: Definition) -> Result<MachineView, Error> {
         let mut machine = self.0.load_machine(id).await?;
         actor.require_admin()?;
+        self.1.check(machine.revision)?;
         let old = machine.clone();
         if let Some(name) = new.name {
             machine.name = name;
@@ -164,7 +172,8 @@ impl Machines<'_> {
             "bmc_info": [old.bmc_info, machine.bmc_info],
         });
         let journal = self.0.draft(actor)?.audit("update", "machine", &machine.name, changes).done();
-        let machine = self.0.store().update_machine(&machine, &journal).await?;
+        let written = self.0.store().update_machine(&machine, &journal).await;
+        let machine = self.1.settle(written, machine.revision)?;
         self.0.sync_dhcp();
         self.view(machine).await
     }
@@ -172,6 +181,7 @@ impl Machines<'_> {
     /// Changes a machine's provisioning settings; holders and admins. A refused change changes nothing.
     pub async fn set(&self, actor: &Actor, id: MachineId, new: Settings) -> Result<MachineView, Error> {
         let mut machine = self.0.held_machine(actor, id).await?;
+        self.1.check(machine.revision)?;
         let mut changes = Map::new();
         if let Some(kernel) = new.kernel {
             let image = self.usable_image(actor, kernel, ImageKind::Kernel).await?;
@@ -233,7 +243,8 @@ impl Machines<'_> {
             return self.view(machine).await;
         }
         let draft = draft.audit("update", "machine", &machine.name, Value::Object(changes));
-        let machine = self.0.store().update_machine(&machine, &draft.done()).await?;
+        let written = self.0.store().update_machine(&machine, &draft.done()).await;
+        let machine = self.1.settle(written, machine.revision)?;
         self.0.announce();
         self.view(machine).await
     }
@@ -262,8 +273,9 @@ impl Machines<'_> {
     pub async fn delete(&self, actor: &Actor, id: MachineId) -> Result<(), Error> {
         let machine = self.0.load_machine(id).await?;
         actor.require_admin()?;
+        self.1.check(machine.revision)?;
         let journal = self.0.draft(actor)?.audit("delete", "machine", &machine.name, Value::Null).done();
-        self.0.store().delete_machine(&machine, &journal).await?;
+        self.1.settle(self.0.store().delete_machine(&machine, &journal).await, machine.revision)?;
         self.0.sync_dhcp();
         Ok(())
     }

@@ -7,19 +7,26 @@ use crate::error::Error;
 use crate::machine::check_text;
 use crate::network::{Network, NetworkId};
 use crate::service::Provisioner;
+use crate::service::expected::Expected;
 
 /// Networks.
 #[derive(Debug)]
-pub struct Networks<'a>(&'a Provisioner);
+pub struct Networks<'a>(&'a Provisioner, Expected);
 
 impl Provisioner {
     /// Networks.
     pub fn networks(&self) -> Networks<'_> {
-        Networks(self)
+        Networks(self, Expected::Any)
     }
 }
 
 impl Networks<'_> {
+    /// The same, for changes of an object as it was seen.
+    pub fn expecting(mut self, expected: Expected) -> Self {
+        self.1 = expected;
+        self
+    }
+
     /// All networks.
     pub async fn list(&self, _actor: &Actor) -> Result<Vec<Network>, Error> {
         Ok(self.0.store().networks().await?)
@@ -44,19 +51,21 @@ impl Networks<'_> {
     pub async fn update(&self, actor: &Actor, network: Network) -> Result<Network, Error> {
         actor.require_admin()?;
         let old = self.get(actor, network.id).await?;
+        self.1.check(old.revision)?;
         self.check(actor, &network, Some(old.id)).await?;
         let changes = json!({
             "name": [old.name, network.name],
             "subnet": [old.subnet.to_string(), network.subnet.to_string()],
         });
         let journal = self.0.draft(actor)?.audit("update", "network", &network.name, changes).done();
-        Ok(self.0.store().update_network(&network, &journal).await?)
+        self.1.settle(self.0.store().update_network(&network, &journal).await, network.revision)
     }
 
     /// Removes a network that no interface is in.
     pub async fn delete(&self, actor: &Actor, id: NetworkId) -> Result<(), Error> {
         actor.require_admin()?;
         let network = self.get(actor, id).await?;
+        self.1.check(network.revision)?;
         let journal = self.0.draft(actor)?.audit("delete", "network", &network.name, Value::Null).done();
         Ok(self.0.store().delete_network(id, &journal).await?)
     }

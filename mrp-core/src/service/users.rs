@@ -10,6 +10,7 @@ use crate::machine::check_text;
 use crate::password;
 use crate::secret::{Secret, random_bytes};
 use crate::service::Provisioner;
+use crate::service::expected::Expected;
 use crate::user::{User, UserId};
 
 /// A user that is to be made.
@@ -46,16 +47,22 @@ pub struct UserChange {
 
 /// Users, logins and tokens.
 #[derive(Debug)]
-pub struct Users<'a>(pub(super) &'a Provisioner);
+pub struct Users<'a>(pub(super) &'a Provisioner, Expected);
 
 impl Provisioner {
     /// Users, logins and tokens.
     pub fn users(&self) -> Users<'_> {
-        Users(self)
+        Users(self, Expected::Any)
     }
 }
 
 impl Users<'_> {
+    /// The same, for changes of an object as it was seen.
+    pub fn expecting(mut self, expected: Expected) -> Self {
+        self.1 = expected;
+        self
+    }
+
     /// Makes the user `admin` with a random password if there is no user at all, and tells the password.
     pub async fn first_admin(&self) -> Result<Option<Secret>, Error> {
         if !self.0.store().users().await?.is_empty() {
@@ -126,6 +133,7 @@ impl Users<'_> {
         if !actor.owns(Some(id)) || (change.admin.is_some_and(|admin| admin != user.admin) && !actor.admin) {
             return Err(forbidden());
         }
+        self.1.check(user.revision)?;
         let mut changes = serde_json::Map::new();
         if let Some(email) = change.email {
             check_text("email", &email, 0, 256)?;
@@ -163,10 +171,11 @@ impl Users<'_> {
             user.password_hash = self.hash(password).await?;
         }
         let journal = self.0.draft(actor)?.audit("update", "user", &user.name, Value::Object(changes)).done();
-        let user = match change.revoke_tokens {
-            true => self.0.store().update_user_revoking(&user, &journal).await?,
-            false => self.0.store().update_user(&user, &journal).await?,
+        let written = match change.revoke_tokens {
+            true => self.0.store().update_user_revoking(&user, &journal).await,
+            false => self.0.store().update_user(&user, &journal).await,
         };
+        let user = self.1.settle(written, user.revision)?;
         self.0.forget_tokens();
         Ok(user)
     }
@@ -178,8 +187,9 @@ impl Users<'_> {
         if actor.user == Some(id) {
             return Err(Error::Conflict("you cannot remove yourself".into()));
         }
+        self.1.check(user.revision)?;
         let journal = self.0.draft(actor)?.audit("delete", "user", &user.name, Value::Null).done();
-        self.0.store().delete_user(&user, &journal).await?;
+        self.1.settle(self.0.store().delete_user(&user, &journal).await, user.revision)?;
         self.0.forget_tokens();
         Ok(())
     }

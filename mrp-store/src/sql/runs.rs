@@ -40,6 +40,9 @@ impl RunStore for SqlStore {
         if filter.active {
             query.push(" AND status = 'active'");
         }
+        if let Some(before) = filter.before {
+            query.push(" AND id < ").push_bind(before.get());
+        }
         query.push(" ORDER BY id DESC");
         if filter.limit > 0 {
             query.push(" LIMIT ").push_bind(i64::from(filter.limit));

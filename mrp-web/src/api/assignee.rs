@@ -6,6 +6,7 @@ use mrp_core::service::assignments::AssignmentView;
 
 use crate::call::Call;
 use crate::error::{Answer, ApiError};
+use crate::page::Pages;
 use crate::reply;
 use crate::router::{Kind, Route, Who};
 
@@ -16,18 +17,23 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/api/v1/machine/{id}/assignee", "list_assignees", Who::User, list)
             .about("Who holds a machine")
+            .paged()
             .answers::<Vec<api::Assignee>>(200),
         Route::new("POST", "/api/v1/machine/{id}/assignee", "assign_machine", Who::Admin, create)
             .about("Gives a machine to a user")
+            .tagged()
             .body::<api::settings::NewAssignee>()
             .answers::<api::Assignee>(201)
             .refuses(&[409]),
         Route::new("GET", "/api/v1/machine/{id}/assignee/{assignee}", "get_assignee", Who::User, get)
             .about("One assignment")
+            .tagged()
             .segment("assignee", Kind::Pattern(ASSIGNEE), "Its id, or `self`")
             .answers::<api::Assignee>(200),
         Route::new("PUT", "/api/v1/machine/{id}/assignee/{assignee}", "set_assignee", Who::Owner, set)
             .about("Changes the reason of an assignment")
+            .tagged()
+            .conditional()
             .segment("assignee", Kind::Pattern(ASSIGNEE), "Its id, or `self`")
             .body::<api::settings::AssigneeReason>()
             .answers::<api::Assignee>(200)
@@ -40,6 +46,7 @@ pub(super) fn routes() -> Vec<Route> {
             delete,
         )
         .about("Gives a machine back")
+        .conditional()
         .note("Ends the holder's run; with the last holder, netboot and boot device are reset.")
         .segment("assignee", Kind::Pattern(ASSIGNEE), "Its id, or `self`")
         .answers_nothing(204)
@@ -49,7 +56,7 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn list(call: Call) -> Answer {
     let list = call.service().assignments().list(call.actor(), call.id(0)?).await?;
-    Ok(reply::ok(&list.iter().map(view).collect::<Vec<_>>()))
+    Pages::of(&call)?.answer(&call, list, |found| found.assignment.id.get(), view)
 }
 
 async fn create(call: Call) -> Answer {
@@ -58,12 +65,13 @@ async fn create(call: Call) -> Answer {
     let user = fields.text("user", 256)?.unwrap_or_default();
     let reason = fields.nullable_text("reason", 128)?.flatten().unwrap_or_default();
     let made = call.service().assignments().assign(call.actor(), call.id(0)?, &user, &reason).await?;
-    Ok(reply::created(&view(&made)))
+    Ok(reply::tagged(reply::created(&view(&made)), made.assignment.revision))
 }
 
 async fn get(call: Call) -> Answer {
     let (machine, id) = named(&call).await?;
-    Ok(reply::ok(&view(&call.service().assignments().get(call.actor(), machine, id).await?)))
+    let found = call.service().assignments().get(call.actor(), machine, id).await?;
+    Ok(reply::tagged(reply::ok(&view(&found)), found.assignment.revision))
 }
 
 async fn set(call: Call) -> Answer {
@@ -71,13 +79,14 @@ async fn set(call: Call) -> Answer {
     fields.require(&["reason"])?;
     let reason = fields.text("reason", 128)?.unwrap_or_default();
     let (machine, id) = named(&call).await?;
-    let set = call.service().assignments().explain(call.actor(), machine, id, &reason).await?;
-    Ok(reply::ok(&view(&set)))
+    let assignments = call.service().assignments().expecting(call.expected());
+    let set = assignments.explain(call.actor(), machine, id, &reason).await?;
+    Ok(reply::tagged(reply::ok(&view(&set)), set.assignment.revision))
 }
 
 async fn delete(call: Call) -> Answer {
     let (machine, id) = named(&call).await?;
-    call.service().assignments().give_back(call.actor(), machine, id).await?;
+    call.service().assignments().expecting(call.expected()).give_back(call.actor(), machine, id).await?;
     Ok(reply::no_content())
 }
 

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::call::Call;
 use crate::error::{Answer, ApiError};
+use crate::page::Pages;
 use crate::reply;
 use crate::router::{Route, Who};
 
@@ -17,23 +18,29 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/api/v1/bmc", "list_bmcs", Who::Admin, list)
             .about("BMCs, without their passwords")
+            .paged()
             .answers::<Vec<api::Bmc>>(200),
         Route::new("POST", "/api/v1/bmc", "create_bmc", Who::Admin, create)
             .about("Makes a BMC")
+            .tagged()
             .body::<api::NewBmc>()
             .answers::<api::Bmc>(201)
             .refuses(&[409]),
         Route::new("GET", "/api/v1/bmc/{id}", "get_bmc", Who::Admin, get)
             .about("One BMC, without its password")
+            .tagged()
             .answers::<api::Bmc>(200),
         Route::new("PUT", "/api/v1/bmc/{id}", "set_bmc", Who::Admin, set)
             .about("Changes a BMC")
+            .tagged()
+            .conditional()
             .note("Without a password the old one stays.")
             .body::<api::NewBmc>()
             .answers::<api::Bmc>(200)
             .refuses(&[409]),
         Route::new("DELETE", "/api/v1/bmc/{id}", "delete_bmc", Who::Admin, delete)
             .about("Removes a BMC that no machine uses")
+            .conditional()
             .answers_nothing(204)
             .refuses(&[409]),
         Route::new("POST", "/api/v1/bmc/{id}/test", "test_bmc", Who::Admin, test)
@@ -55,25 +62,29 @@ struct TestBmc {
 
 async fn list(call: Call) -> Answer {
     let bmcs = call.service().bmcs().list(call.actor()).await?;
-    Ok(reply::ok(&bmcs.iter().map(view).collect::<Vec<_>>()))
+    Pages::of(&call)?.answer(&call, bmcs, |bmc| bmc.id.get(), view)
 }
 
 async fn get(call: Call) -> Answer {
-    Ok(reply::ok(&view(&call.service().bmcs().get(call.actor(), call.id(0)?).await?)))
+    let found = call.service().bmcs().get(call.actor(), call.id(0)?).await?;
+    Ok(reply::tagged(reply::ok(&view(&found)), found.revision))
 }
 
 async fn create(call: Call) -> Answer {
     let new: api::NewBmc = call.exact().await?;
-    Ok(reply::created(&view(&call.service().bmcs().create(call.actor(), spec(new)).await?)))
+    let made = call.service().bmcs().create(call.actor(), spec(new)).await?;
+    Ok(reply::tagged(reply::created(&view(&made)), made.revision))
 }
 
 async fn set(call: Call) -> Answer {
     let new: api::NewBmc = call.exact().await?;
-    Ok(reply::ok(&view(&call.service().bmcs().update(call.actor(), call.id(0)?, spec(new)).await?)))
+    let bmcs = call.service().bmcs().expecting(call.expected());
+    let set = bmcs.update(call.actor(), call.id(0)?, spec(new)).await?;
+    Ok(reply::tagged(reply::ok(&view(&set)), set.revision))
 }
 
 async fn delete(call: Call) -> Answer {
-    call.service().bmcs().delete(call.actor(), call.id(0)?).await?;
+    call.service().bmcs().expecting(call.expected()).delete(call.actor(), call.id(0)?).await?;
     Ok(reply::no_content())
 }
 

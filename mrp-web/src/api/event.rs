@@ -14,7 +14,7 @@ use warp::Reply;
 
 use crate::call::Call;
 use crate::error::{Answer, ApiError};
-use crate::reply;
+use crate::page::{MAX, Pages};
 use crate::router::{Kind, Route, Who};
 
 /// Longest silence on a stream, so that proxies keep it and dead clients are noticed.
@@ -30,7 +30,7 @@ pub(super) fn routes() -> Vec<Route> {
             .query("run", Kind::Id, "Only those of this run")
             .query("after", Kind::Number(0, i64::MAX as u64), "Only those after this event")
             .query("last", Kind::Number(0, u32::MAX as u64), "Only the last so many")
-            .query("limit", Kind::Number(0, u32::MAX as u64), "At most so many")
+            .paged()
             .answers::<Vec<Event>>(200),
         Route::new("GET", "/api/v1/event/stream", "follow_events", Who::User, follow)
             .about("Events as they are written")
@@ -44,7 +44,12 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn list(call: Call) -> Answer {
-    Ok(reply::ok(&call.service().events().list(call.actor(), filter(&call)?).await?))
+    let pages = Pages::of(&call)?.at_most(MAX);
+    let (page, mut filter) = (pages.wanted()?, filter(&call)?);
+    filter.after = filter.after.max(Some(Id::new(page.after)));
+    filter.limit = page.limit;
+    let events = call.service().events().list(call.actor(), filter).await?;
+    pages.answer(&call, events, |event| event.id.get(), Event::clone)
 }
 
 async fn follow(call: Call) -> Answer {
@@ -108,6 +113,6 @@ fn filter(call: &Call) -> Result<EventFilter, ApiError> {
         run: call.id_param("run")?,
         after: call.id_param("after")?,
         last: call.parsed("last", "a number")?.unwrap_or(0),
-        limit: call.parsed("limit", "a number")?.unwrap_or(0),
+        limit: 0,
     })
 }

@@ -9,6 +9,7 @@ use mrp_core::service::interfaces::{AddressKind, InterfaceChange, InterfaceView,
 use crate::api::network;
 use crate::call::Call;
 use crate::error::{Answer, ApiError};
+use crate::page::Pages;
 use crate::reply;
 use crate::router::{Route, Who};
 use crate::schema::Fields;
@@ -17,17 +18,22 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/api/v1/machine/{id}/interface", "list_interfaces", Who::User, list)
             .about("Interfaces of a machine")
+            .paged()
             .answers::<Vec<api::Interface>>(200),
         Route::new("POST", "/api/v1/machine/{id}/interface", "create_interface", Who::Admin, create)
             .about("Adds an interface")
+            .tagged()
             .body::<api::NewInterface>()
             .answers::<api::Interface>(201)
             .refuses(&[409]),
         Route::new("GET", "/api/v1/machine/{id}/interface/{interface}", "get_interface", Who::User, get)
             .about("One interface")
+            .tagged()
             .answers::<api::Interface>(200),
         Route::new("PUT", "/api/v1/machine/{id}/interface/{interface}", "set_interface", Who::Holder, set)
             .about("Sets an interface's address, name, network")
+            .tagged()
+            .conditional()
             .body::<api::settings::InterfaceSettings>()
             .answers::<api::Interface>(200)
             .refuses(&[409]),
@@ -39,6 +45,7 @@ pub(super) fn routes() -> Vec<Route> {
             delete,
         )
         .about("Removes an interface")
+        .conditional()
         .answers_nothing(204)
         .refuses(&[409]),
     ]
@@ -46,12 +53,12 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn list(call: Call) -> Answer {
     let interfaces = call.service().interfaces().list(call.actor(), call.id(0)?).await?;
-    Ok(reply::ok(&interfaces.iter().map(view).collect::<Vec<_>>()))
+    Pages::of(&call)?.answer(&call, interfaces, |found| found.interface.id.get(), view)
 }
 
 async fn get(call: Call) -> Answer {
     let interface = call.service().interfaces().get(call.actor(), call.id(0)?, call.id(1)?).await?;
-    Ok(reply::ok(&view(&interface)))
+    Ok(reply::tagged(reply::ok(&view(&interface)), interface.interface.revision))
 }
 
 async fn create(call: Call) -> Answer {
@@ -62,7 +69,7 @@ async fn create(call: Call) -> Answer {
     actor.require_admin()?;
     let network = network::id_of(service, actor, new.network).await?;
     let made = service.interfaces().create(actor, machine, mac, new.identifier, network).await?;
-    Ok(reply::created(&view(&made)))
+    Ok(reply::tagged(reply::created(&view(&made)), made.interface.revision))
 }
 
 async fn set(call: Call) -> Answer {
@@ -82,12 +89,14 @@ async fn set(call: Call) -> Answer {
     if let Some(name) = network {
         change.network = Some(network::id_of(service, actor, name).await?);
     }
-    let set = service.interfaces().update(actor, call.id(0)?, call.id(1)?, change).await?;
-    Ok(reply::ok(&view(&set)))
+    let interfaces = service.interfaces().expecting(call.expected());
+    let set = interfaces.update(actor, call.id(0)?, call.id(1)?, change).await?;
+    Ok(reply::tagged(reply::ok(&view(&set)), set.interface.revision))
 }
 
 async fn delete(call: Call) -> Answer {
-    call.service().interfaces().delete(call.actor(), call.id(0)?, call.id(1)?).await?;
+    let interfaces = call.service().interfaces().expecting(call.expected());
+    interfaces.delete(call.actor(), call.id(0)?, call.id(1)?).await?;
     Ok(reply::no_content())
 }
 

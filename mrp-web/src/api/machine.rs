@@ -9,38 +9,49 @@ use mrp_core::{Actor, Provisioner};
 use crate::api::{assignee, bmc, interface};
 use crate::call::Call;
 use crate::error::{Answer, ApiError};
+use crate::page::Pages;
 use crate::reply;
 use crate::router::{Kind, Route, Who};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/api/v1/machine", "list_machines", Who::User, list).about("Machines that one holds, or all")
+.paged()
 .query("show_all", Kind::Flag, "`true` for the machines of all")
 .query("q", Kind::Text, "In the query language: `(and (= arch \"arm64\") (= assignee_count 0))`")
 .answers::<Vec<api::Machine>>(200),
         Route::new("POST", "/api/v1/machine", "create_machine", Who::Admin, create).about("Makes a machine")
+.tagged()
 .body::<api::NewMachine>()
 .answers::<api::Machine>(201)
 .refuses(&[404, 409]),
         Route::new("POST", "/api/v1/machine/reservation", "reserve_machine", Who::User, reserve).about("Takes a free machine")
+.tagged()
 .note("The first free one by id that matches the query; of several who ask at once, each gets another.")
 .body::<api::settings::Reservation>()
 .answers::<api::Machine>(200)
 .refuses(&[404, 409]),
         Route::new("GET", "/api/v1/machine/{id}", "get_machine", Who::User, get).about("One machine")
+.tagged()
 .answers::<api::Machine>(200),
         Route::new("PUT", "/api/v1/machine/{id}", "set_machine", Who::Holder, set).about("Sets how a machine boots")
+.tagged()
+.conditional()
 .body::<api::settings::MachineSettings>()
 .answers::<api::Machine>(200)
 .refuses(&[409]),
         Route::new("PATCH", "/api/v1/machine/{id}", "define_machine", Who::Admin, define).about("Changes what a machine is")
+.tagged()
+.conditional()
 .body::<api::MachineDefinition>()
 .answers::<api::Machine>(200)
 .refuses(&[409]),
         Route::new("DELETE", "/api/v1/machine/{id}", "delete_machine", Who::Admin, delete).about("Removes a machine with its history")
+.conditional()
 .answers_nothing(204)
 .refuses(&[409]),
         Route::new("GET", "/api/v1/machine/{id}/detail", "get_machine_detail", Who::User, detail).about("A machine with its holders, interfaces and newest run")
+.tagged()
 .answers::<api::MachineDetail>(200),
     ]
 }
@@ -48,12 +59,12 @@ pub(super) fn routes() -> Vec<Route> {
 async fn list(call: Call) -> Answer {
     let (all, query) = (call.flag("show_all"), call.param("q"));
     let machines = call.service().machines().list(call.actor(), all, query.as_deref()).await?;
-    Ok(reply::ok(&machines.iter().map(view).collect::<Vec<_>>()))
+    Pages::of(&call)?.answer(&call, machines, |found| found.machine.id.get(), view)
 }
 
 async fn get(call: Call) -> Answer {
-    let machine = call.service().machines().get(call.actor(), call.id(0)?).await?;
-    Ok(reply::ok(&view(&machine)))
+    let found = call.service().machines().get(call.actor(), call.id(0)?).await?;
+    Ok(reply::tagged(reply::ok(&view(&found)), found.machine.revision))
 }
 
 async fn create(call: Call) -> Answer {
@@ -64,7 +75,7 @@ async fn create(call: Call) -> Answer {
     machine.bmc = bmc::id_of(service, actor, new.bmc).await?;
     machine.bmc_info = new.bmc_info;
     let made = service.machines().create(actor, machine, new.subarch.as_deref()).await?;
-    Ok(reply::created(&view(&made)))
+    Ok(reply::tagged(reply::created(&view(&made)), made.machine.revision))
 }
 
 async fn set(call: Call) -> Answer {
@@ -77,8 +88,9 @@ async fn set(call: Call) -> Answer {
         subarch: fields.nullable_text("subarch", 64)?,
         netboot: fields.flag("netboot_enabled")?,
     };
-    let machine = call.service().machines().set(call.actor(), call.id(0)?, settings).await?;
-    Ok(reply::ok(&view(&machine)))
+    let machines = call.service().machines().expecting(call.expected());
+    let set = machines.set(call.actor(), call.id(0)?, settings).await?;
+    Ok(reply::tagged(reply::ok(&view(&set)), set.machine.revision))
 }
 
 async fn define(call: Call) -> Answer {
@@ -95,17 +107,19 @@ async fn define(call: Call) -> Answer {
         None => None,
     };
     let definition = Definition { name: new.name, arch, bmc, bmc_info: new.bmc_info };
-    Ok(reply::ok(&view(&service.machines().define(actor, id, definition).await?)))
+    let set = service.machines().expecting(call.expected()).define(actor, id, definition).await?;
+    Ok(reply::tagged(reply::ok(&view(&set)), set.machine.revision))
 }
 
 async fn delete(call: Call) -> Answer {
-    call.service().machines().delete(call.actor(), call.id(0)?).await?;
+    call.service().machines().expecting(call.expected()).delete(call.actor(), call.id(0)?).await?;
     Ok(reply::no_content())
 }
 
 async fn detail(call: Call) -> Answer {
     let machine = call.service().machines().get(call.actor(), call.id(0)?).await?;
-    Ok(reply::ok(&detailed(call.service(), call.actor(), &machine).await?))
+    let detail = detailed(call.service(), call.actor(), &machine).await?;
+    Ok(reply::tagged(reply::ok(&detail), machine.machine.revision))
 }
 
 async fn reserve(call: Call) -> Answer {
@@ -114,7 +128,7 @@ async fn reserve(call: Call) -> Answer {
     let query = fields.nullable_text("query", 300)?.flatten().unwrap_or_default();
     let reason = fields.nullable_text("reason", 128)?.flatten().unwrap_or_default();
     let machine = call.service().assignments().reserve(call.actor(), &query, &reason).await?;
-    Ok(reply::ok(&view(&machine)))
+    Ok(reply::tagged(reply::ok(&view(&machine)), machine.machine.revision))
 }
 
 fn view(MachineView { machine, arch, subarch }: &MachineView) -> api::Machine {

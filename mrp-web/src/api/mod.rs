@@ -25,7 +25,6 @@ use crate::router::Route;
 /// All of them.
 pub(crate) fn routes() -> Vec<Route> {
     [
-        status::routes(),
         machine::routes(),
         interface::routes(),
         assignee::routes(),
@@ -43,6 +42,7 @@ pub(crate) fn routes() -> Vec<Route> {
         audit::routes(),
         discovered::routes(),
         docs::routes(),
+        status::routes(),
     ]
     .into_iter()
     .flatten()

@@ -7,6 +7,7 @@ use mrp_core::{Actor, Error, Provisioner, api};
 
 use crate::call::Call;
 use crate::error::{Answer, ApiError};
+use crate::page::Pages;
 use crate::reply;
 use crate::router::{Route, Who};
 
@@ -14,22 +15,28 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/api/v1/network", "list_networks", Who::User, list)
             .about("Networks")
+            .paged()
             .answers::<Vec<api::Network>>(200),
         Route::new("POST", "/api/v1/network", "create_network", Who::Admin, create)
             .about("Makes a network")
+            .tagged()
             .body::<api::NewNetwork>()
             .answers::<api::Network>(201)
             .refuses(&[409]),
         Route::new("GET", "/api/v1/network/{id}", "get_network", Who::User, get)
             .about("One network")
+            .tagged()
             .answers::<api::Network>(200),
         Route::new("PUT", "/api/v1/network/{id}", "set_network", Who::Admin, set)
             .about("Changes a network")
+            .tagged()
+            .conditional()
             .body::<api::NewNetwork>()
             .answers::<api::Network>(200)
             .refuses(&[409]),
         Route::new("DELETE", "/api/v1/network/{id}", "delete_network", Who::Admin, delete)
             .about("Removes a network that no interface is in")
+            .conditional()
             .answers_nothing(204)
             .refuses(&[409]),
     ]
@@ -37,27 +44,31 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn list(call: Call) -> Answer {
     let networks = call.service().networks().list(call.actor()).await?;
-    Ok(reply::ok(&networks.iter().map(view).collect::<Vec<_>>()))
+    Pages::of(&call)?.answer(&call, networks, |network| network.id.get(), view)
 }
 
 async fn get(call: Call) -> Answer {
-    Ok(reply::ok(&view(&call.service().networks().get(call.actor(), call.id(0)?).await?)))
+    let found = call.service().networks().get(call.actor(), call.id(0)?).await?;
+    Ok(reply::tagged(reply::ok(&view(&found)), found.revision))
 }
 
 async fn create(call: Call) -> Answer {
     let network = network(call.exact().await?)?;
-    Ok(reply::created(&view(&call.service().networks().create(call.actor(), network).await?)))
+    let made = call.service().networks().create(call.actor(), network).await?;
+    Ok(reply::tagged(reply::created(&view(&made)), made.revision))
 }
 
 async fn set(call: Call) -> Answer {
     let new = network(call.exact().await?)?;
     let old = call.service().networks().get(call.actor(), call.id(0)?).await?;
     let network = Network { id: old.id, revision: old.revision, ..new };
-    Ok(reply::ok(&view(&call.service().networks().update(call.actor(), network).await?)))
+    let networks = call.service().networks().expecting(call.expected());
+    let set = networks.update(call.actor(), network).await?;
+    Ok(reply::tagged(reply::ok(&view(&set)), set.revision))
 }
 
 async fn delete(call: Call) -> Answer {
-    call.service().networks().delete(call.actor(), call.id(0)?).await?;
+    call.service().networks().expecting(call.expected()).delete(call.actor(), call.id(0)?).await?;
     Ok(reply::no_content())
 }
 

@@ -5,6 +5,7 @@ use mrp_core::service::answer_files::{AnswerFileChange, AnswerFileView};
 
 use crate::call::{Call, JSON_LIMIT};
 use crate::error::{Answer, ApiError};
+use crate::page::Pages;
 use crate::reply;
 use crate::router::{Kind, Route, Who};
 use crate::schema::Fields;
@@ -13,24 +14,30 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/api/v1/preseed", "list_preseeds", Who::User, list)
             .about("One's own answer files, or all that one may use")
+            .paged()
             .query("show_all", Kind::Flag, "`true` for all that one may use")
             .answers::<Vec<api::Preseed>>(200),
         Route::new("POST", "/api/v1/preseed", "create_preseed", Who::User, create)
             .about("Makes an answer file")
+            .tagged()
             .body::<api::settings::NewPreseed>()
             .answers::<api::Preseed>(201)
             .refuses(&[409]),
         Route::new("GET", "/api/v1/preseed/{id}", "get_preseed", Who::User, get)
             .about("One answer file")
+            .tagged()
             .answers::<api::Preseed>(200)
             .refuses(&[403]),
         Route::new("PUT", "/api/v1/preseed/{id}", "set_preseed", Who::Owner, set)
             .about("Changes an answer file")
+            .tagged()
+            .conditional()
             .body::<api::settings::PreseedSettings>()
             .answers::<api::Preseed>(200)
             .refuses(&[409]),
         Route::new("DELETE", "/api/v1/preseed/{id}", "delete_preseed", Who::Owner, delete)
             .about("Removes an answer file that no machine uses")
+            .conditional()
             .answers_nothing(204)
             .refuses(&[409]),
         Route::new("GET", "/api/v1/preseed/{id}/render", "render_preseed", Who::Holder, render)
@@ -42,11 +49,12 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn list(call: Call) -> Answer {
     let list = call.service().answer_files().list(call.actor(), call.flag("show_all")).await?;
-    Ok(reply::ok(&list.iter().map(view).collect::<Vec<_>>()))
+    Pages::of(&call)?.answer(&call, list, |found| found.answer_file.id.get(), view)
 }
 
 async fn get(call: Call) -> Answer {
-    Ok(reply::ok(&view(&call.service().answer_files().get(call.actor(), call.id(0)?).await?)))
+    let found = call.service().answer_files().get(call.actor(), call.id(0)?).await?;
+    Ok(reply::tagged(reply::ok(&view(&found)), found.answer_file.revision))
 }
 
 async fn create(call: Call) -> Answer {
@@ -57,17 +65,18 @@ async fn create(call: Call) -> Answer {
         return Err(ApiError::schema("name and type: text is needed"));
     };
     let made = call.service().answer_files().create(call.actor(), name, kind, change).await?;
-    Ok(reply::created(&view(&made)))
+    Ok(reply::tagged(reply::created(&view(&made)), made.answer_file.revision))
 }
 
 async fn set(call: Call) -> Answer {
     let change = change(&call.fields().await?)?;
-    let set = call.service().answer_files().update(call.actor(), call.id(0)?, change).await?;
-    Ok(reply::ok(&view(&set)))
+    let files = call.service().answer_files().expecting(call.expected());
+    let set = files.update(call.actor(), call.id(0)?, change).await?;
+    Ok(reply::tagged(reply::ok(&view(&set)), set.answer_file.revision))
 }
 
 async fn delete(call: Call) -> Answer {
-    call.service().answer_files().delete(call.actor(), call.id(0)?).await?;
+    call.service().answer_files().expecting(call.expected()).delete(call.actor(), call.id(0)?).await?;
     Ok(reply::no_content())
 }
 

@@ -7,6 +7,7 @@ use mrp_core::store::RunFilter;
 
 use crate::call::Call;
 use crate::error::Answer;
+use crate::page::Pages;
 use crate::reply;
 use crate::router::{Kind, Route, Who};
 
@@ -16,7 +17,7 @@ pub(super) fn routes() -> Vec<Route> {
             .about("Provision runs, newest first")
             .query("machine", Kind::Id, "Only those of this machine")
             .query("active", Kind::Flag, "`true` for those under way")
-            .query("limit", Kind::Number(0, u32::MAX as u64), "At most so many; 0 for all")
+            .paged()
             .answers::<Vec<api::Run>>(200),
         Route::new("POST", "/api/v1/run", "start_run", Who::Holder, start)
             .about("Starts a run")
@@ -35,13 +36,16 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn list(call: Call) -> Answer {
+    let pages = Pages::of(&call)?;
+    let page = pages.wanted()?;
     let filter = RunFilter {
         machine: call.id_param("machine")?,
         active: call.flag("active"),
-        limit: call.parsed("limit", "a number")?.unwrap_or(0),
+        before: (page.after > 0).then(|| Id::new(page.after)),
+        limit: page.limit,
     };
     let runs = call.service().runs().list(call.actor(), filter).await?;
-    Ok(reply::ok(&runs.iter().map(api::Run::from).collect::<Vec<_>>()))
+    pages.answer_newest_first(&call, runs, |run| run.id.get(), |run| api::Run::from(run))
 }
 
 async fn start(call: Call) -> Answer {

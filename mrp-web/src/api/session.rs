@@ -17,7 +17,7 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new("POST", "/api/v1/session", "log_in", Who::Anyone, log_in)
             .about("Logs in")
-            .note("The token serves programs, the cookie browsers; they are one session.")
+            .note("The token serves programs, the cookie browsers; they are one session. The cookie is for pages of this server alone, and writes with it need an `Origin` header of this server.")
             .body::<api::Login>()
             .answers::<api::IssuedToken>(201)
             .refuses(&[401, 403, 429]),

@@ -16,7 +16,9 @@ const START_PAGE: &str = "<!doctype html>
 <h1>mrp</h1>
 <p>This server provisions and manages the machines of a lab.</p>
 <p>Use it with the program <code>mrp</code>: <code>mrp login &lt;this address&gt; --user &lt;name&gt;</code>, then
-<code>mrp --help</code>. The REST API is at <code>/api/v1/</code>; README.md and docs/api-differences.md of mrp describe it.
+<code>mrp --help</code>. The REST API is at <code>/api/v1/</code>: <a href=\"/api/v1/docs\">read it and try it out</a>, or give
+<a href=\"/api/v1/openapi.json\">openapi.json</a> to a program;
+docs/api-differences.md of mrp says what differs from mr-provisioner's.
 <a href=\"/healthz\">/healthz</a> tells whether the store is reachable, <code>/metrics</code> has figures for Prometheus.</p>
 </body></html>
 ";
@@ -32,9 +34,9 @@ pub(super) fn routes() -> Vec<Route> {
         .about("To the start page")
         .answers_nothing(308),
         Route::new("GET", "/api/v1/", "get_api_root", Who::Anyone, |_| async {
-            Ok(reply::redirect(StatusCode::FOUND, "/"))
+            Ok(reply::redirect(StatusCode::FOUND, "/api/v1/docs"))
         })
-        .about("To the start page")
+        .about("To `/api/v1/docs`")
         .answers_nothing(302),
         Route::new("GET", "/healthz", "get_health", Who::Anyone, health)
             .about("Whether the store can be reached")

@@ -7,6 +7,7 @@ use mrp_core::token::TokenKind;
 use crate::api::session::issued_view;
 use crate::call::Call;
 use crate::error::Answer;
+use crate::page::Pages;
 use crate::reply;
 use crate::router::{Kind, Route, Who};
 
@@ -14,6 +15,7 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/api/v1/token", "list_tokens", Who::User, list)
             .about("One's own tokens, or everybody's (admins)")
+            .paged()
             .query("all", Kind::Flag, "Everybody's")
             .answers::<Vec<api::Token>>(200),
         Route::new("POST", "/api/v1/token", "create_token", Who::User, create)
@@ -33,7 +35,7 @@ async fn list(call: Call) -> Answer {
         true => users.all_tokens(call.actor()).await?,
         false => users.tokens(call.actor()).await?,
     };
-    Ok(reply::ok(&tokens.iter().map(view).collect::<Vec<_>>()))
+    Pages::of(&call)?.answer(&call, tokens, |found| found.token.id.get(), view)
 }
 
 async fn create(call: Call) -> Answer {

@@ -21,7 +21,8 @@ pub(super) async fn upload(call: Call) -> Answer {
     let parts = read_parts(&call).await?;
     let (upload, name) = parts.file.ok_or_else(|| ApiError::refused("multipart `file` is required"))?;
     let new = parts.described.ok_or_else(|| ApiError::refused("multipart `q` is required"))?;
-    Ok(reply::created(&view(&upload.finish(new, &name).await?)))
+    let made = upload.finish(new, &name).await?;
+    Ok(reply::tagged(reply::created(&view(&made)), made.image.revision))
 }
 
 #[derive(Default)]

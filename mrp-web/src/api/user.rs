@@ -7,6 +7,7 @@ use mrp_core::user::User;
 
 use crate::call::Call;
 use crate::error::Answer;
+use crate::page::Pages;
 use crate::reply;
 use crate::router::{Route, Who};
 
@@ -14,23 +15,29 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/api/v1/user", "list_users", Who::User, list)
             .about("Users")
+.paged()
             .answers::<Vec<api::User>>(200),
         Route::new("POST", "/api/v1/user", "create_user", Who::Admin, create)
             .about("Makes a user")
+.tagged()
             .body::<api::NewUser>()
             .answers::<api::User>(201)
             .refuses(&[409]),
         Route::new("GET", "/api/v1/user/{id}", "get_user", Who::User, get)
             .about("One user")
+.tagged()
             .answers::<api::User>(200),
         Route::new("PUT", "/api/v1/user/{id}", "set_user", Who::Owner, set)
             .about("Changes a user")
+.tagged()
+.conditional()
             .note("One's own new password needs `current_password`; it ends sessions, and tokens where that is asked.")
             .body::<api::UserChange>()
             .answers::<api::User>(200)
             .refuses(&[409, 429]),
         Route::new("DELETE", "/api/v1/user/{id}", "delete_user", Who::Admin, delete)
             .about("Removes a user who holds no machine")
+.conditional()
             .answers_nothing(204)
             .refuses(&[409]),
     ]
@@ -38,11 +45,12 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn list(call: Call) -> Answer {
     let users = call.service().users().list(call.actor()).await?;
-    Ok(reply::ok(&users.iter().map(view).collect::<Vec<_>>()))
+    Pages::of(&call)?.answer(&call, users, |user| user.id.get(), view)
 }
 
 async fn get(call: Call) -> Answer {
-    Ok(reply::ok(&view(&call.service().users().get(call.actor(), call.id(0)?).await?)))
+    let found = call.service().users().get(call.actor(), call.id(0)?).await?;
+    Ok(reply::tagged(reply::ok(&view(&found)), found.revision))
 }
 
 async fn create(call: Call) -> Answer {
@@ -54,7 +62,8 @@ async fn create(call: Call) -> Answer {
         admin: new.admin,
         ssh_keys: new.ssh_keys,
     };
-    Ok(reply::created(&view(&call.service().users().create(call.actor(), new).await?)))
+    let made = call.service().users().create(call.actor(), new).await?;
+    Ok(reply::tagged(reply::created(&view(&made)), made.revision))
 }
 
 async fn set(call: Call) -> Answer {
@@ -67,11 +76,13 @@ async fn set(call: Call) -> Answer {
         admin: change.admin,
         ssh_keys: change.ssh_keys,
     };
-    Ok(reply::ok(&view(&call.service().users().update(call.actor(), call.id(0)?, change).await?)))
+    let users = call.service().users().expecting(call.expected());
+    let set = users.update(call.actor(), call.id(0)?, change).await?;
+    Ok(reply::tagged(reply::ok(&view(&set)), set.revision))
 }
 
 async fn delete(call: Call) -> Answer {
-    call.service().users().delete(call.actor(), call.id(0)?).await?;
+    call.service().users().expecting(call.expected()).delete(call.actor(), call.id(0)?).await?;
     Ok(reply::no_content())
 }
 

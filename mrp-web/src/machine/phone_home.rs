@@ -14,6 +14,7 @@ const LIMIT: usize = 64 << 10;
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/phone-home/{token}", "phone_home", Who::Anyone, phone_home)
+            .without_head()
             .about("A machine tells that it is installed, or that it is not")
             .segment("token", Kind::Text, "Boot token")
             .query("status", Kind::Pattern("^(ok|failed)$"), "By default ok")

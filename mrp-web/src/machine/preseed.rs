@@ -10,15 +10,18 @@ use crate::router::{Kind, Route, Who};
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/preseed/{id}", "get_answer_file", Who::Anyone, by_address)
+            .without_head()
             .about("A machine's answer file, for its own addresses")
             .answers_text(200, "text/plain")
             .refuses(&[400, 403]),
         Route::new("GET", "/preseed/{id}/{token}", "get_answer_file_by_token", Who::Anyone, by_token)
+            .without_head()
             .about("A machine's answer file")
             .segment("token", Kind::Text, "Boot token")
             .answers_text(200, "text/plain")
             .refuses(&[400, 403]),
         Route::new("GET", "/autoinstall/{token}/user-data", "get_user_data", Who::Anyone, user_data)
+            .without_head()
             .about("A machine's answer file, for cloud-init")
             .segment("token", Kind::Text, "Boot token")
             .answers_text(200, "text/plain")

@@ -99,7 +99,7 @@ pub(super) const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         name: "start-page",
-        reason: "`/` is a page that says where the API is, and `/api/v1/` leads there.",
+        reason: "`/` is a page that says where the API is, and `/api/v1/` leads to the page about it by a path.",
         statuses: &[200, 302],
         cases: &[13, 14],
     },

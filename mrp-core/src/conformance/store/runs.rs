@@ -69,6 +69,8 @@ pub(super) async fn lists(store: &dyn Store) -> Outcome {
     ids("runs", &list(all.clone()).await?, |run| run.id, &order)?;
     let limited = list(RunFilter { limit: 2, ..all.clone() }).await?;
     ids("two runs", &limited, |run| run.id, &order[..2])?;
+    let older = list(RunFilter { before: Some(limited[1].id), ..all.clone() }).await?;
+    ids("runs before one", &older, |run| run.id, &order[2..])?;
     let under_way = list(RunFilter { active: true, ..all.clone() }).await?;
     ids("active runs", &under_way, |run| run.id, &[active.id])?;
     let of_one = list(RunFilter { machine: Some(one.id), limit: 2, ..all.clone() }).await?;
