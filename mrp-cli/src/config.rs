@@ -9,8 +9,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use database::DatabaseSection;
+pub use retention::RetentionSection;
 
 mod database;
+mod retention;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -32,6 +34,8 @@ pub struct Config {
     pub dhcp: DhcpSection,
     /// Deadlines of runs.
     pub run: RunSection,
+    /// How long the history is kept.
+    pub retention: RetentionSection,
 }
 
 /// Data and logs.

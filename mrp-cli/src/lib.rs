@@ -20,6 +20,7 @@ pub mod demo;
 pub mod event_stream;
 pub mod exit;
 pub mod follow;
+mod key_file;
 pub mod output;
 pub mod port;
 pub mod resolve;

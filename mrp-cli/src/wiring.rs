@@ -4,7 +4,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ use mrp_store::{FsBlobs, PostgresState, SqlStore};
 use mrp_web::{Listener, MachineConfig, PeopleConfig, Tls, Web};
 
 use crate::config::{Config, DhcpKind, TlsMode};
+use crate::key_file;
 use crate::port::{Protocol, taken};
 
 /// The BMC drivers of this program; a site's own binary adds its drivers here.
@@ -197,7 +198,9 @@ async fn builder(config: &Config, drivers: Drivers) -> Result<mrp_core::service:
         dns: config.boot.dns,
         preseed_sources: config.machine.preseed_from.clone(),
         session: config.web.session.0,
+        retention: config.retention.into(),
     };
+    let key = key_file::in_force(&files.key(), &store).await?;
     Ok(Provisioner::builder()
         .store(store)
         .blobs(blobs)
@@ -205,7 +208,7 @@ async fn builder(config: &Config, drivers: Drivers) -> Result<mrp_core::service:
         .dhcp(dhcp)
         .renderer(renderer)
         .neighbours(KernelNeighbours)
-        .key(server_key(&files.key())?)
+        .key(key)
         .settings(settings))
 }
 
@@ -229,7 +232,7 @@ impl Server {
         let provisioner = builder(&config, drivers).await?.build().await?;
         let first_password = provisioner.users().first_admin().await?;
         if let Some(password) = &first_password {
-            write_secret(&files.admin_password(), password)?;
+            key_file::write_secret(&files.admin_password(), password)?;
         }
         let tftp = match tftp {
             Some(server) => {
@@ -338,39 +341,16 @@ pub fn tls(config: &Config) -> Result<Option<Tls>> {
 
 /// The server's key, if there is one already.
 pub fn existing_key(config: &Config) -> Result<Option<ServerKey>> {
-    let path = Files::of(config).key();
-    if path.exists() { server_key(&path).map(Some) } else { Ok(None) }
+    key_file::read(&Files::of(config).key())
 }
 
-/// Reads the key, or makes it at the first start.
-fn server_key(path: &Path) -> Result<ServerKey> {
-    match fs::read_to_string(path) {
-        Ok(text) => {
-            let text = Secret::new(text);
-            ServerKey::from_hex(text.expose()).with_context(|| {
-                format!(
-                    "{} is no key of mrp: 64 hexadecimal digits are expected; restore it from a backup",
-                    path.display()
-                )
-            })
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let key = ServerKey::generate();
-            write_secret(path, &key.to_hex())?;
-            Ok(key)
-        }
-        Err(error) => Err(anyhow::Error::new(error).context(format!("key file {}", path.display()))),
-    }
-}
-
-fn write_secret(path: &Path, secret: &Secret) -> Result<()> {
-    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-    let written = opened.and_then(|mut file| {
-        file.write_all(secret.expose().as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()
-    });
-    written.with_context(|| format!("{}: cannot be written", path.display()))
+/// Seals all secrets with a new key, which no server may use meanwhile; tells its file and how many.
+pub async fn rotate_key(config: &Config) -> Result<(PathBuf, usize)> {
+    let files = Files::of(config);
+    let _lock = files.claim()?;
+    let store = open_store(config).await?;
+    let resealed = key_file::rotate(&files.key(), &*store).await?;
+    Ok((files.key(), resealed))
 }
 
 fn read_token(path: &Path) -> Result<Secret> {

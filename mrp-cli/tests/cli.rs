@@ -292,6 +292,63 @@ fn a_server_ends_at_ctrl_c_and_starts_again() {
 }
 
 #[test]
+fn the_key_is_changed_and_a_change_that_was_cut_off_is_finished() {
+    let (home, ports) = (Home::new(), Ports::free());
+    let server = Server::start(&home, ports);
+    let rotate = || {
+        let mut command = home.command(&["key", "rotate"]);
+        let output = command.env("MRP_SERVER__DATA_DIR", home.path("data")).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr),
+        )
+    };
+    let (code, said) = rotate();
+    assert!(code == Some(1) && said.contains("another mrp (pid "), "{said}");
+    let password = std::fs::read_to_string(home.path("data/admin-password")).unwrap();
+    home.mrp_with(&["login", &server.url, "--user", "admin", "--password-stdin"], &password).ok();
+    home.mrp_with(&["bmc", "add", "b1", "127.0.0.9", "--user", "u", "--password-stdin"], "bmc secret\n").ok();
+    assert_eq!(server.end(Signal::TERM), Some(0));
+
+    let (key, next) = (home.path("data/key"), home.path("data/key.new"));
+    let first = std::fs::read_to_string(&key).unwrap();
+    let (code, said) = rotate();
+    assert!(code == Some(0) && said.contains("1 BMC password"), "{said}");
+    let second = std::fs::read_to_string(&key).unwrap();
+    assert!(first != second && !next.exists() && !said.contains(second.trim()), "{said}");
+    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+
+    // Killed between database and file: the file of before is still in place, the new one beside it.
+    std::fs::write(&key, &first).unwrap();
+    std::fs::write(&next, &second).unwrap();
+    let server = Server::start(&home, ports);
+    assert_eq!((std::fs::read_to_string(&key).unwrap(), next.exists()), (second.clone(), false));
+    home.run("bmc list").ok();
+    assert_eq!(server.end(Signal::TERM), Some(0));
+    // Killed before the database: the new file is of no meaning.
+    std::fs::write(&next, &first).unwrap();
+    assert_eq!(Server::start(&home, ports).end(Signal::TERM), Some(0));
+    assert_eq!(std::fs::read_to_string(&key).unwrap(), second);
+    std::fs::remove_file(&next).unwrap();
+
+    // Of another database, damaged, and lost: refused in words that name the file.
+    for (content, words) in
+        [(Some(first.as_str()), "is not the one"), (Some("x"), "is no key"), (None, "is missing")]
+    {
+        match content {
+            Some(content) => std::fs::write(&key, content).unwrap(),
+            None => std::fs::remove_file(&key).unwrap(),
+        }
+        let refused = serve(&home, ports).output().unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains(&key.display().to_string()) && said.contains(words), "{said}");
+        assert!(!said.contains(first.trim()), "{said}");
+    }
+    assert!(!key.exists(), "none is made in its place");
+}
+
+#[test]
 fn a_server_that_cannot_start_says_why() {
     let (home, ports) = (Home::new(), Ports::free());
     let refused = |change: &dyn Fn(&mut std::process::Command), words: &[&str]| {

@@ -28,6 +28,7 @@ pub mod network;
 pub mod password;
 pub mod query;
 pub mod render;
+pub mod retention;
 pub mod run;
 pub mod secret;
 pub mod service;

@@ -2,7 +2,8 @@
 //! the work, writes the event in the same transaction, and answers a typed result.
 //!
 //! The parts, one file a noun: [`users`], [`logins`], [`tokens`], [`archs`], [`bmcs`], [`networks`], [`machines`], [`interfaces`],
-//! [`assignments`], [`images`], [`answer_files`], [`power`], [`runs`], [`boot`], [`discovery`], [`events`].
+//! [`assignments`], [`images`], [`answer_files`], [`power`], [`runs`], [`boot`], [`discovery`], [`events`],
+//! [`audit`], [`keys`].
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -24,6 +25,7 @@ use crate::event::{EventKind, Journal, NewAudit, NewEvent};
 use crate::id::Timestamp;
 use crate::machine::MachineId;
 use crate::render::{NoRenderer, Renderer};
+use crate::retention::Retention;
 use crate::run::{RunId, RunLimits};
 use crate::secret::ServerKey;
 use crate::store::Store;
@@ -32,6 +34,7 @@ use crate::token::TokenRef;
 pub mod answer_files;
 pub mod archs;
 pub mod assignments;
+pub mod audit;
 pub mod bmcs;
 pub mod boot;
 pub mod discovery;
@@ -40,10 +43,12 @@ pub mod events;
 pub mod expected;
 pub mod images;
 pub mod interfaces;
+pub mod keys;
 pub mod logins;
 pub mod machines;
 pub mod networks;
 pub mod power;
+mod retention;
 pub mod runs;
 pub mod tokens;
 pub mod users;
@@ -65,6 +70,8 @@ pub struct Settings {
     pub preseed_sources: Vec<ipnet::IpNet>,
     /// How long a login lasts.
     pub session: Duration,
+    /// How long the history is kept.
+    pub retention: Retention,
 }
 
 impl Default for Settings {
@@ -77,6 +84,7 @@ impl Default for Settings {
             dns: None,
             preseed_sources: Vec::new(),
             session: Duration::from_secs(12 * 60 * 60),
+            retention: Retention::default(),
         }
     }
 }
@@ -196,6 +204,7 @@ impl Builder {
             provisioner.images().collect_content().await?;
             provisioner.resume().await?;
             provisioner.listen();
+            provisioner.start_removing();
         }
         Ok(provisioner)
     }

@@ -21,9 +21,13 @@ use crate::run::{Run, RunId};
 use crate::token::{Token, TokenId};
 use crate::user::{User, UserId};
 
+mod key;
 mod logins;
+mod retention;
 
+pub use key::{KeyStore, Resealed};
 pub use logins::LoginStore;
+pub use retention::RetentionStore;
 
 /// Why a store did not do it. A failed write has changed nothing.
 #[derive(Debug, thiserror::Error)]
@@ -325,6 +329,25 @@ pub struct EventFilter {
     pub limit: u32,
 }
 
+/// Which audit entries a list is to have, in the order of their ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// Only those after this one.
+    pub after: Option<AuditId>,
+    /// Only what this user, or `mrp`, did.
+    pub actor: Option<String>,
+    /// Only what was done to this noun.
+    pub object: Option<String>,
+    /// Only what was done to objects of this name.
+    pub name: Option<String>,
+    /// Only those of this time or later.
+    pub since: Option<Timestamp>,
+    /// Only the last so many, still in the order of their ids. 0 for no limit.
+    pub last: u32,
+    /// At most so many. 0 for no limit.
+    pub limit: u32,
+}
+
 /// Events and audit.
 #[async_trait]
 pub trait EventStore {
@@ -339,8 +362,14 @@ pub trait EventStore {
     async fn heard(&self) -> StoreResult<()> {
         std::future::pending().await
     }
+    /// Audit entries that match.
+    async fn audit_log(&self, filter: &AuditFilter) -> StoreResult<Vec<AuditEntry>>;
+    /// The newest audit entry's id, 0 if there is none.
+    async fn last_audit(&self) -> StoreResult<AuditId>;
     /// Audit entries after one, at most `limit`.
-    async fn audit(&self, after: AuditId, limit: u32) -> StoreResult<Vec<AuditEntry>>;
+    async fn audit(&self, after: AuditId, limit: u32) -> StoreResult<Vec<AuditEntry>> {
+        self.audit_log(&AuditFilter { after: Some(after), limit, ..AuditFilter::default() }).await
+    }
 }
 
 /// A whole store.
@@ -355,6 +384,8 @@ pub trait Store:
     + ImageStore
     + RunStore
     + EventStore
+    + RetentionStore
+    + KeyStore
     + std::fmt::Debug
     + Send
     + Sync
@@ -372,6 +403,8 @@ impl<T> Store for T where
         + ImageStore
         + RunStore
         + EventStore
+        + RetentionStore
+        + KeyStore
         + std::fmt::Debug
         + Send
         + Sync

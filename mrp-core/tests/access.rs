@@ -15,7 +15,7 @@ use mrp_core::service::interfaces::InterfaceChange;
 use mrp_core::service::machines::{Definition, Settings};
 use mrp_core::service::runs::StartRun;
 use mrp_core::service::users::NewUser;
-use mrp_core::store::{EventFilter, EventStore};
+use mrp_core::store::{AuditFilter, EventFilter, EventStore};
 
 mod lab;
 
@@ -108,7 +108,7 @@ async fn what_the_site_is_made_of_is_the_admins() {
     let change = InterfaceChange { mac: Some(mac), ..InterfaceChange::default() };
     forbidden("MAC", mrp.interfaces().update(alice, node.id, interface.id, change).await);
     forbidden("assign", mrp.assignments().assign(alice, node.id, "bob", "").await);
-    forbidden("audit", mrp.events().audit(alice, mrp_core::id::Id::NEW, 0).await);
+    forbidden("audit", mrp.events().audit(alice, AuditFilter::default()).await);
     assert_eq!(lab.journal().await, before, "a refusal writes nothing");
 
     let lan = mrp.networks().create(&lab.admin, network("lan", "10.0.0.0/24")).await.unwrap();

@@ -74,6 +74,15 @@ pub(crate) async fn text(metrics: &Metrics, service: &Provisioner) -> Result<Str
     let _ = writeln!(out, "mrp_runs_active {}", active.len());
     head(&mut out, "mrp_events_total", "counter", "Events written since the store was made.");
     let _ = writeln!(out, "mrp_events_total {}", last.first().map_or(0, |event| event.id.get()));
+    let held = service.holdings(&actor).await?;
+    head(&mut out, "mrp_rows", "gauge", "Rows in the database.");
+    for (what, rows) in &held.rows {
+        let _ = writeln!(out, "mrp_rows{{of=\"{what}\"}} {rows}");
+    }
+    head(&mut out, "mrp_database_bytes", "gauge", "Size of the database.");
+    let _ = writeln!(out, "mrp_database_bytes {}", held.database_bytes);
+    head(&mut out, "mrp_image_bytes", "gauge", "Size of all images, each content once.");
+    let _ = writeln!(out, "mrp_image_bytes {}", held.image_bytes);
     metrics.write(&mut out);
     Ok(out)
 }

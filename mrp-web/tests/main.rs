@@ -6,6 +6,7 @@ mod lab;
 
 mod arch;
 mod assignee;
+mod audit;
 mod bmc;
 mod boot;
 mod compat;

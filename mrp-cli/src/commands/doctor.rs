@@ -73,6 +73,8 @@ impl Doctor {
         findings.extend(dhcp::examine(&config, store.as_deref()).await);
         if let Some(store) = &store {
             findings.extend(data::clock(&**store).await);
+            findings.extend(data::key_of(&config, &**store).await);
+            findings.push(data::holdings(&**store).await);
             findings.extend(bmcs::examine(&config, &drivers, &**store).await);
         }
         show(&findings, output)?;

@@ -25,6 +25,7 @@ pub mod doctor;
 pub mod event;
 pub mod image;
 pub mod interface;
+pub mod key;
 pub mod machine;
 pub mod network;
 pub mod password;
@@ -130,6 +131,8 @@ enum Command {
     #[command(subcommand)]
     Discovered(discovered::DiscoveredCommand),
     Completions(completions::Completions),
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     Serve(serve::Serve),
     Doctor(doctor::Doctor),
     Demo(crate::demo::Demo),
@@ -156,6 +159,7 @@ pub async fn run(arguments: Arguments, drivers: Drivers) -> Result<()> {
         Command::Demo(command) => return command.run(drivers).await,
         Command::Doctor(command) => return command.run(drivers, output).await,
         Command::Dnsmasq(command) => return command.run(),
+        Command::Key(command) => return command.run().await,
         Command::DnsmasqEvent(command) => return command.run().await,
         Command::RenderWorker(command) => return command.run(),
         Command::Completions(command) => return command.run(output),
@@ -204,6 +208,7 @@ async fn run_client(command: Command, output: Format, url: Option<String>) -> Re
         Command::Network(command) => command.run(&session).await,
         Command::Discovered(command) => command.run(&session).await,
         Command::Completions(_)
+        | Command::Key(_)
         | Command::Serve(_)
         | Command::Demo(_)
         | Command::Doctor(_)

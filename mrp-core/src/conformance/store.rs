@@ -16,7 +16,7 @@ use crate::mac::MacAddr;
 use crate::machine::{Addressing, Assignment, Interface, Machine, MachineId};
 use crate::network::Network;
 use crate::run::{Run, RunFile, RunLimits, RunPlan};
-use crate::store::{EventFilter, Store, StoreError, StoreResult};
+use crate::store::{AuditFilter, EventFilter, RunFilter, Store, StoreError, StoreResult};
 use crate::token::{Scope, Token, TokenKind, TokenRef};
 use crate::user::User;
 
@@ -24,9 +24,11 @@ mod archs;
 mod bmcs;
 mod events;
 mod images;
+mod key;
 mod logins;
 mod machines;
 mod networks;
+mod retention;
 mod runs;
 mod users;
 mod whole;
@@ -100,6 +102,14 @@ pub const STORE: &[Case] = &[
     case("a run changes with its machine, or not at all", |db| Box::pin(runs::with_machine(db.store()))),
     case("events are listed by filter, order and limit", |db| Box::pin(events::lists(db.store()))),
     case("the audit log is append-only and paged", |db| Box::pin(events::audit(db.store()))),
+    case("the audit log is filtered", |db| Box::pin(events::audit_filters(db.store()))),
+    case("old events go by age and number", |db| Box::pin(retention::events(db.store()))),
+    case("old audit entries go by age and number", |db| Box::pin(retention::audit(db.store()))),
+    case("old runs go with their events, active ones stay", |db| Box::pin(retention::runs(db.store()))),
+    case("expired tokens go", |db| Box::pin(retention::tokens(db.store()))),
+    case("unused images are found", |db| Box::pin(retention::images(db.store()))),
+    case("what there is is counted", |db| Box::pin(retention::holdings(db.store()))),
+    case("the key changes with all secrets, or not at all", |db| Box::pin(key::life(db.store()))),
     case("a refused write writes no event", |db| Box::pin(events::atomic(db.store()))),
     case("ids are never used again", |db| Box::pin(whole::ids(db.store()))),
     case("texts and numbers come back as they were", |db| Box::pin(whole::values(db.store()))),

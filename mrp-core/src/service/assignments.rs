@@ -96,14 +96,15 @@ impl Assignments<'_> {
         user: &str,
         reason: &str,
     ) -> Result<AssignmentView, Error> {
-        self.0.load_machine(machine).await?;
+        let row = self.0.load_machine(machine).await?;
         actor.require_admin()?;
         check_text("reason", reason, 0, 128)?;
         let holder = self.0.store().user_by_name(user).await?;
         let holder = holder.ok_or_else(|| Error::Refused("no such user".into()))?;
         let data = json!({"user": user, "reason": reason});
         let text = format!("assigned to {user}");
-        let draft = self.0.draft(actor)?.event(Some(machine), None, EventKind::Assignment, text, data);
+        let draft = self.0.draft(actor)?.audit("assign", "machine", &row.name, data.clone());
+        let draft = draft.event(Some(machine), None, EventKind::Assignment, text, data);
         let assignment = self.fresh(machine, holder.id, reason);
         let stored = self.0.store().insert_assignment(&assignment, &draft.done()).await;
         let stored = stored.map_err(|error| match error {
@@ -128,10 +129,16 @@ impl Assignments<'_> {
         }
         self.1.check(found.revision)?;
         check_text("reason", reason, 0, 128)?;
+        let name = self.0.load_machine(machine).await?.name;
+        let draft = self.0.draft(actor)?.audit(
+            "explain",
+            "machine",
+            &name,
+            json!({"reason": [found.reason, reason]}),
+        );
         found.reason = reason.to_owned();
         let data = json!({"reason": reason});
-        let draft =
-            self.0.draft(actor)?.event(Some(machine), None, EventKind::Assignment, "reason changed", data);
+        let draft = draft.event(Some(machine), None, EventKind::Assignment, "reason changed", data);
         let written = self.0.store().update_assignment(&found, &draft.done()).await;
         let stored = self.1.settle(written, found.revision)?;
         self.view(stored).await
@@ -175,7 +182,8 @@ impl Assignments<'_> {
             }
             let text = format!("given back by {}", found.user);
             let data = json!({"user": found.user});
-            let draft = self.0.draft(actor)?.event(Some(machine), None, EventKind::Assignment, text, data);
+            let draft = self.0.draft(actor)?.audit("release", "machine", &row.name, data.clone());
+            let draft = draft.event(Some(machine), None, EventKind::Assignment, text, data);
             match self.0.store().end_assignment(id, &row, &draft.done()).await {
                 Err(StoreError::Stale) => {}
                 Err(error) => return Err(error.into()),

@@ -1,17 +1,17 @@
-//! Reading events and the audit log.
+//! Reading events.
 
 use crate::actor::Actor;
 use crate::error::Error;
-use crate::event::{AuditEntry, AuditId, Event, EventId};
+use crate::event::{Event, EventId};
 use crate::service::Provisioner;
 use crate::store::EventFilter;
 
 /// Most that one list has: a page of 1,000, and one more that tells whether there is another page.
 pub const MOST: u32 = 1001;
 
-/// Events and audit.
+/// Events, and the audit log.
 #[derive(Debug)]
-pub struct Events<'a>(&'a Provisioner);
+pub struct Events<'a>(pub(super) &'a Provisioner);
 
 /// Follows events as they are written; none is lost, none comes twice.
 #[derive(Debug)]
@@ -43,13 +43,6 @@ impl Events<'_> {
         }
         (filter.last, filter.limit) = (0, 200);
         Ok(Follower { service: self.0.clone(), filter, changed })
-    }
-
-    /// Audit entries after one, at most [`MOST`]; admins only.
-    pub async fn audit(&self, actor: &Actor, after: AuditId, limit: u32) -> Result<Vec<AuditEntry>, Error> {
-        actor.require_admin()?;
-        let limit = if limit == 0 { MOST } else { limit.min(MOST) };
-        Ok(self.0.store().audit(after, limit).await?)
     }
 }
 

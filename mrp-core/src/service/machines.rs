@@ -258,14 +258,16 @@ impl Machines<'_> {
             self.0.observe(run.id, seen, actor, None).await?;
         }
         let mut machine = if ends_run { self.0.load_machine(id).await? } else { machine };
-        if machine.state != state {
-            let text = format!("state set from {} to {state}", machine.state);
-            machine.state = state;
-            let data = json!({"state": state});
-            let journal = self.0.draft(actor)?.event(Some(id), None, EventKind::State, text, data).done();
-            self.0.store().update_machine(&machine, &journal).await?;
-            self.0.announce();
+        let changes = json!({"state": [machine.state, state]});
+        let draft = self.0.draft(actor)?.audit("state", "machine", &machine.name, changes);
+        if machine.state == state {
+            return Ok(self.0.store().record(&draft.done()).await?);
         }
+        let text = format!("state set from {} to {state}", machine.state);
+        machine.state = state;
+        let draft = draft.event(Some(id), None, EventKind::State, text, json!({"state": state}));
+        self.0.store().update_machine(&machine, &draft.done()).await?;
+        self.0.announce();
         Ok(())
     }
 

@@ -214,6 +214,10 @@ impl PowerControl<'_> {
         let Some((bmc, node)) = self.service.bmc_of(&machine).await? else {
             return Err(Error::Refused("power state changes require a BMC".into()));
         };
+        // Who asked for what; the event tells what came of it.
+        let asked = json!({"power": request.name()});
+        let asked = self.service.draft(self.actor)?.audit("power", "machine", &machine.name, asked);
+        self.service.store().record(&asked.done()).await?;
         let guard =
             self.service.claim_bmc(&machine, &self.actor.name, &format!("power {}", request.name()))?;
         let (service, actor) = (self.service.clone(), self.actor.clone());

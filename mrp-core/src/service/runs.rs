@@ -65,6 +65,10 @@ impl Runs<'_> {
         if !run.is_active() {
             return Err(Error::Conflict(format!("run {id} has ended: {}", run.verdict.unwrap_or_default())));
         }
+        let name = self.0.load_machine(run.machine).await?.name;
+        let changes = json!({"run": id});
+        let asked = self.0.draft(actor)?.audit("cancel", "machine", &name, changes);
+        self.0.store().record(&asked.done()).await?;
         let how = format!("cancelled by {}", actor.name);
         self.0.observe(id, Observation::Cancelled { how }, actor, None).await?;
         self.get(actor, id).await

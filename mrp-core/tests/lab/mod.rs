@@ -53,7 +53,7 @@ pub(crate) struct Lab {
     pub(crate) bob: Actor,
     folder: TempDir,
     key: ServerKey,
-    arch: mrp_core::arch::ArchId,
+    pub(crate) arch: mrp_core::arch::ArchId,
     pub(crate) loader: Image,
 }
 
@@ -97,8 +97,16 @@ impl Lab {
 
     /// Another server on the same database, without background work.
     pub(crate) async fn beside(&self) -> Provisioner {
+        self.beside_with(mrp_core::Settings::default()).await
+    }
+
+    pub(crate) async fn beside_with(&self, settings: mrp_core::Settings) -> Provisioner {
         let (builder, _) = builder(&self.folder, &self.key, &self.clock).await;
-        builder.quiet().build().await.unwrap()
+        builder.settings(settings).quiet().build().await.unwrap()
+    }
+
+    pub(crate) fn key(&self) -> &ServerKey {
+        &self.key
     }
 
     /// The folder of images, opened beside the service.

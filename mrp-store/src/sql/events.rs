@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use mrp_core::event::{AuditEntry, AuditId, Event, EventId, Journal};
 use mrp_core::id::Id;
-use mrp_core::store::{EventFilter, EventStore, StoreResult};
+use mrp_core::store::{AuditFilter, EventFilter, EventStore, StoreResult};
 use mrp_core::token::TokenRef;
 
 use super::builder::QueryBuilder;
@@ -114,9 +114,40 @@ impl EventStore for SqlStore {
         commit(tx, journal).await
     }
 
-    async fn audit(&self, after: AuditId, limit: u32) -> StoreResult<Vec<AuditEntry>> {
-        let query = sql("SELECT * FROM audit WHERE id > $1 ORDER BY id LIMIT $2");
-        let query = query.bind(after.get()).bind(i64::from(limit));
-        all(query.fetch_all(&self.read).await, audit_entry)
+    async fn audit_log(&self, filter: &AuditFilter) -> StoreResult<Vec<AuditEntry>> {
+        let mut query = QueryBuilder::new("SELECT * FROM audit WHERE id > ");
+        query.push_bind(filter.after.map_or(0, Id::get));
+        for (column, value) in [
+            (" AND actor = ", &filter.actor),
+            (" AND object = ", &filter.object),
+            (" AND name = ", &filter.name),
+        ] {
+            if let Some(value) = value {
+                query.push(column).push_bind(value);
+            }
+        }
+        if let Some(since) = filter.since {
+            query.push(" AND at >= ").push_bind(since.0);
+        }
+        let newest_first = filter.last > 0;
+        query.push(if newest_first { " ORDER BY id DESC" } else { " ORDER BY id" });
+        let most = if newest_first { filter.last } else { filter.limit };
+        if most > 0 {
+            query.push(" LIMIT ").push_bind(i64::from(most));
+        }
+        let mut entries = all(query.build().fetch_all(&self.read).await, audit_entry)?;
+        if newest_first {
+            entries.reverse();
+            if filter.limit > 0 {
+                entries.truncate(usize::try_from(filter.limit).unwrap_or(usize::MAX));
+            }
+        }
+        Ok(entries)
+    }
+
+    async fn last_audit(&self) -> StoreResult<AuditId> {
+        let query = sql("SELECT COALESCE(MAX(id), 0) FROM audit");
+        let row = query.fetch_one(&self.read).await.map_err(failed)?;
+        first(&row).map(Id::new)
     }
 }

@@ -1,26 +1,16 @@
 //! Events: a list, and a stream that goes on where a client lost it.
 
-use std::convert::Infallible;
-use std::time::Duration;
-
-use futures_util::stream;
 use mrp_core::event::Event;
 use mrp_core::id::Id;
 use mrp_core::service::events::Follower;
 use mrp_core::store::EventFilter;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
-use warp::Reply;
+use mrp_core::{Actor, Error};
 
+use crate::api::stream::{self, Feed};
 use crate::call::Call;
 use crate::error::{Answer, ApiError};
 use crate::page::{MAX, Pages};
 use crate::router::{Kind, Route, Who};
-
-/// Longest silence on a stream, so that proxies keep it and dead clients are noticed.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// How often the token of a stream is looked at again.
-const RECHECK: Duration = Duration::from_secs(5);
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -54,51 +44,18 @@ async fn list(call: Call) -> Answer {
 
 async fn follow(call: Call) -> Answer {
     let mut filter = filter(&call)?;
-    if let Some(id) = call.header("last-event-id") {
-        let id = id.trim().parse().map_err(|_| ApiError::schema("Last-Event-ID: an event's id is needed"))?;
-        filter.after = Some(Id::new(id));
-    }
+    filter.after = stream::last_id(&call)?.or(filter.after);
     let follower = call.service().events().follow(call.actor(), filter).await?;
-    let (send, mut receive) = mpsc::channel(64);
-    // The stream owns its task: whoever drops the one ends the other.
-    let mut feeder = JoinSet::new();
-    let stop = call.state.stop.subscribe();
-    feeder.spawn(feed(call, follower, send, stop));
-    let events = stream::poll_fn(move |context| {
-        let _owner = &feeder;
-        receive.poll_recv(context).map(|event| event.map(Ok::<_, Infallible>))
-    });
-    Ok(warp::sse::reply(warp::sse::keep_alive().interval(KEEP_ALIVE).stream(events)).into_response())
+    stream::answer(call, follower)
 }
 
-/// Feeds a stream until the client goes away, its token ends, the store fails or the server stops. The client comes
-/// back with the last id that it has.
-async fn feed(
-    call: Call,
-    mut follower: Follower,
-    send: mpsc::Sender<warp::sse::Event>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut recheck = tokio::time::interval(RECHECK);
-    loop {
-        let events = tokio::select! {
-            () = async { let _ = stop.wait_for(|stop| *stop).await; } => return,
-            () = send.closed() => return,
-            _ = recheck.tick() => {
-                let token = call.who.as_ref().map(|(_, token)| token.expose()).unwrap_or_default();
-                if call.service().users().authenticate(token).await.is_err() {
-                    return;
-                }
-                continue;
-            }
-            events = follower.next() => events,
-        };
-        let Ok(events) = events else { return };
-        for event in &events {
-            if send.send(view(event)).await.is_err() {
-                return;
-            }
-        }
+impl Feed for Follower {
+    async fn next(&mut self) -> Result<Vec<warp::sse::Event>, Error> {
+        Ok(Follower::next(self).await?.iter().map(view).collect())
+    }
+
+    fn check(&self, _actor: &Actor) -> Result<(), Error> {
+        Ok(())
     }
 }
 

@@ -16,6 +16,7 @@ mod preseed;
 mod run;
 mod session;
 mod status;
+mod stream;
 mod token;
 mod upload;
 mod user;

@@ -139,3 +139,33 @@ pub(super) async fn clock(store: &dyn Store) -> Option<Finding> {
         _ => Finding::ok("clock", now.to_string()),
     })
 }
+
+/// A key file of another database opens no BMC password.
+pub(super) async fn key_of(config: &Config, store: &dyn Store) -> Option<Finding> {
+    let key = wiring::existing_key(config).ok()??;
+    let noted = store.key_check().await.ok()??;
+    (key.check_value() != noted).then(|| {
+        Finding::problem(
+            "key file",
+            format!("{} is not the one of this database", Files::of(config).key().display()),
+            "restore it from a backup; after a `mrp key rotate` that was cut off, start mrp once",
+        )
+    })
+}
+
+/// What is kept, and by which settings it is limited.
+pub(super) async fn holdings(store: &dyn Store) -> Finding {
+    let held = match store.holdings().await {
+        Ok(held) => held,
+        Err(error) => {
+            return Finding::problem("kept", format!("cannot be counted: {error}"), "look at the database");
+        }
+    };
+    let rows: Vec<String> =
+        held.rows.iter().map(|(what, rows)| format!("{rows} {}", what.replace('_', " "))).collect();
+    let (database, images) = (HumanBytes(held.database_bytes), HumanBytes(held.image_bytes));
+    Finding::ok(
+        "kept",
+        format!("{}; database {database}, images {images}; [retention] limits it", rows.join(", ")),
+    )
+}

@@ -77,6 +77,54 @@ pub(super) async fn audit(store: &dyn Store) -> Outcome {
     ids("the end of the audit log", &store.audit(all[3].id, 9).await?, |entry| entry.id, &[])
 }
 
+pub(super) async fn audit_filters(store: &dyn Store) -> Outcome {
+    same("last_audit of none", &store.last_audit().await?, &Id::NEW)?;
+    for (number, (actor, object, name)) in
+        [("alice", "machine", "m1"), ("bob", "machine", "m2"), ("alice", "image", "m1"), ("mrp", "key", "k")]
+            .into_iter()
+            .enumerate()
+    {
+        let mut one = journal(name);
+        let entry = &mut one.audit[0];
+        (entry.actor, entry.object) = (actor.into(), object.into());
+        entry.at = Timestamp(number as i64);
+        store.record(&one).await?;
+    }
+    let all = store.audit_log(&AuditFilter::default()).await?;
+    same("audit_log", &all.len(), &4)?;
+    same("last_audit", &Some(store.last_audit().await?), &all.last().map(|entry| entry.id))?;
+    let none = AuditFilter::default();
+    for (what, filter, wanted) in [
+        ("actor", AuditFilter { actor: Some("alice".into()), ..none.clone() }, vec![0, 2]),
+        ("object", AuditFilter { object: Some("machine".into()), ..none.clone() }, vec![0, 1]),
+        ("name", AuditFilter { name: Some("m1".into()), ..none.clone() }, vec![0, 2]),
+        ("case", AuditFilter { name: Some("M1".into()), ..none.clone() }, vec![]),
+        ("since", AuditFilter { since: Some(Timestamp(2)), ..none.clone() }, vec![2, 3]),
+        ("after", AuditFilter { after: Some(all[1].id), ..none.clone() }, vec![2, 3]),
+        ("limit", AuditFilter { limit: 2, ..none.clone() }, vec![0, 1]),
+        ("last", AuditFilter { last: 2, ..none.clone() }, vec![2, 3]),
+        ("last and limit", AuditFilter { last: 3, limit: 1, ..none.clone() }, vec![1]),
+        (
+            "all at once",
+            AuditFilter {
+                after: Some(all[0].id),
+                actor: Some("alice".into()),
+                object: Some("image".into()),
+                name: Some("m1".into()),
+                since: Some(Timestamp(0)),
+                last: 9,
+                limit: 9,
+            },
+            vec![2],
+        ),
+        ("of nobody", AuditFilter { actor: Some("' OR 1=1".into()), ..none.clone() }, vec![]),
+    ] {
+        let wanted: Vec<_> = wanted.into_iter().map(|number: usize| all[number].id).collect();
+        ids(&format!("audit by {what}"), &store.audit_log(&filter).await?, |entry| entry.id, &wanted)?;
+    }
+    Ok(())
+}
+
 /// Each noun's own case shows it for its refusals; here a journal that cannot be written takes the change with it.
 pub(super) async fn atomic(store: &dyn Store) -> Outcome {
     let machine = stored_machine(store, "m1").await?;
