@@ -130,7 +130,7 @@ pub struct NewAudit {
     pub action: String,
     /// The noun: `machine`, `user`, ….
     pub object: String,
-    /// Its name.
+    /// Its name. Empty for the machine of the journal's events where only the store knows which one that is.
     pub name: String,
     /// What changed, old and new; never a secret.
     pub changes: Value,

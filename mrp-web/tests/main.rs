@@ -27,4 +27,5 @@ mod secrets;
 mod server;
 mod session;
 mod status;
+mod tour;
 mod user;

@@ -31,9 +31,10 @@ impl Serve {
         let config = Config::load(self.config.as_deref())?;
         start_log(&config.server.log)?;
         let server = Server::start(&config, drivers).await?;
-        greet(&server, &Files::of(&config));
+        // Before it says that it serves: who hears that may stop it.
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        greet(&server, &Files::of(&config));
         let shutdown = async move {
             tokio::select! {
                 _ = interrupt.recv() => {}

@@ -81,7 +81,8 @@ impl Assignments<'_> {
         let assignment = self.fresh(Id::NEW, user, reason);
         let data = json!({"user": actor.name, "reason": reason});
         let text = format!("reserved by {}", actor.name);
-        let journal = self.0.draft(actor)?.event(None, None, EventKind::Assignment, text, data).done();
+        let draft = self.0.draft(actor)?.audit("reserve", "machine", "", data.clone());
+        let journal = draft.event(None, None, EventKind::Assignment, text, data).done();
         let claimed = self.0.store().claim_machine(&candidates, &assignment, &journal).await?;
         let claimed = claimed.ok_or(Error::NoMatch)?;
         self.0.announce();

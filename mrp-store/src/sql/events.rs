@@ -55,17 +55,31 @@ pub(super) async fn write(tx: &mut Tx, journal: &Journal) -> StoreResult<()> {
         query.bind(to_json(&event.data)?).execute(&mut *tx).await.map_err(unreferred)?;
     }
     for entry in &journal.audit {
+        let name = match entry.name.as_str() {
+            "" if entry.object == "machine" => machine_name(tx, journal).await?,
+            name => name.to_owned(),
+        };
         let query = sql(
             "INSERT INTO audit (at, actor, action, object, name, changes, token_id, token) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         );
         let query = query.bind(entry.at.0).bind(&entry.actor).bind(&entry.action).bind(&entry.object);
-        let query = query.bind(&entry.name).bind(to_json(&entry.changes)?);
+        let query = query.bind(name).bind(to_json(&entry.changes)?);
         let token = entry.token.as_ref();
         let query = query.bind(token.map(|token| token.id.get()));
         let query = query.bind(token.map(|token| token.description.as_str()));
         query.execute(&mut *tx).await.map_err(failed)?;
     }
     Ok(())
+}
+
+/// The name of the machine that a journal's events are about.
+async fn machine_name(tx: &mut Tx, journal: &Journal) -> StoreResult<String> {
+    let Some(machine) = journal.events.iter().find_map(|event| event.machine) else {
+        return Ok(String::new());
+    };
+    let query = sql("SELECT name FROM machines WHERE id = $1").bind(machine.get());
+    let row = query.fetch_optional(&mut *tx).await.map_err(failed)?;
+    row.map_or(Ok(String::new()), |row| get(&row, "name"))
 }
 
 #[async_trait]

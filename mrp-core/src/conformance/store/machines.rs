@@ -187,13 +187,17 @@ pub(super) async fn claim(store: &dyn Store) -> Outcome {
     let bob = store.insert_user(&user("bob"), &quiet()).await?;
     let order = [Id::new(1 << 40), two.id, one.id];
     let open = |user: &User| Assignment { machine: Id::NEW, ..assignment(&one, user) };
-    let first = store.claim_machine(&order, &open(&alice), &journal("1")).await?;
+    let mut nameless = journal("");
+    nameless.audit[0].object = "machine".into();
+    let first = store.claim_machine(&order, &open(&alice), &nameless).await?;
     let first = first.ok_or(Failure("claim_machine: no machine of two free ones".into()))?;
     let wanted = Assignment { id: first.id, revision: 1, ..assignment(&two, &alice) };
     same("the claim of the first candidate", &first, &wanted)?;
     same("what is stored of it", &store.assignments(two.id).await?, &vec![first])?;
     let events = store.events(&EventFilter { machine: Some(two.id), ..EventFilter::default() }).await?;
     same("the claimed machine in its event", &events.len(), &1)?;
+    let entry = store.audit(Id::NEW, 1).await?.remove(0);
+    same("the claimed machine in its audit entry", &entry.name, &"m2".to_owned())?;
     let second = store.claim_machine(&order, &open(&bob), &journal("2")).await?;
     same("the next claim", &second.map(|a| a.machine), &Some(one.id))?;
     let third = store.claim_machine(&order, &open(&alice), &journal("no")).await?;
