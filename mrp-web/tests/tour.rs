@@ -45,7 +45,7 @@ const TOUR: &[(&str, &str, &str, &str)] = &[
         "create_preseed",
         ALICE,
         "/preseed",
-        r#"{"name": "p", "type": "preseed", "content": "SECRET-CONTENT-1"}"#,
+        r#"{"name": "pp", "type": "preseed", "content": "SECRET-CONTENT-1"}"#,
     ),
     ("set_preseed", ALICE, "/preseed/5", r#"{"content": "SECRET-CONTENT-2"}"#),
     ("delete_preseed", ALICE, "/preseed/5", ""),
