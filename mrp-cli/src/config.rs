@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use database::DatabaseSection;
-pub use retention::RetentionSection;
+pub use retention::{Age, RetentionSection};
 
 mod database;
 mod retention;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::config::Config;
 use crate::output::line;
@@ -27,12 +27,20 @@ pub struct Rotate {
     /// Configuration file of the server
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// With a PostgreSQL database: the other servers on it are stopped, and get the new key file before they start
+    #[arg(long)]
+    others_stopped: bool,
 }
 
 impl KeyCommand {
     pub(super) async fn run(self) -> Result<()> {
-        let KeyCommand::Rotate(Rotate { config }) = self;
+        let KeyCommand::Rotate(Rotate { config, others_stopped }) = self;
         let config = Config::load(config.as_deref())?;
+        if config.database.url.is_some() && !others_stopped {
+            bail!(
+                "several servers may use this database, each with a copy of the key file: stop them all, run this with --others-stopped, and copy the new key file to the others before they start"
+            );
+        }
         let (path, resealed) = wiring::rotate_key(&config).await?;
         let passwords = if resealed == 1 { "password" } else { "passwords" };
         line(format!("{} holds a new key; {resealed} BMC {passwords} sealed with it", path.display()))
