@@ -57,7 +57,7 @@ impl RetentionStore for SqlStore {
         );
         let images = images.fetch_one(&self.read).await.map_err(failed)?;
         let size = match self.database {
-            Database::Postgres => sql("SELECT pg_database_size(current_database())"),
+            Database::Postgres(_) => sql("SELECT pg_database_size(current_database())"),
             _ => sql("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"),
         };
         let size = size.fetch_one(&self.read).await.map_err(failed)?;
