@@ -20,7 +20,7 @@ pub(crate) enum KeyCommand {
 /// before needs the key of before. A crash at any point loses nothing: the next start takes the right key.
 ///
 /// Example:
-///   systemctl stop mrp && mrp key rotate --config /etc/mrp/mrp.toml && systemctl start mrp
+///   mrp key rotate --config /etc/mrp/mrp.toml
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Rotate {
