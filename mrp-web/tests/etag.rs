@@ -1,6 +1,5 @@
 //! `ETag` and `If-Match`: two who change one object lose nothing.
 
-use mrp_core::event::AuditId;
 use mrp_core::id::Id;
 use serde_json::Value;
 
@@ -13,7 +12,12 @@ async fn conditional(lab: &Lab, method: &str, path: &str, seen: &str, body: &str
 }
 
 async fn audited(lab: &Lab) -> usize {
-    lab.service.events().audit(&mrp_core::Actor::system(), AuditId::new(0), 0).await.unwrap().len()
+    lab.service
+        .events()
+        .audit(&mrp_core::Actor::system(), mrp_core::store::AuditFilter::default())
+        .await
+        .unwrap()
+        .len()
 }
 
 /// What there is of each noun: where one is made and with what, how it is changed.
