@@ -1,0 +1,217 @@
+//! `mrp serve` with a lab in its database: its first objects come through its own commands, the many machines by SQL.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use mrp_core::secret::ServerKey;
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection, raw_sql};
+
+use crate::http::{Client, Request};
+use crate::program::{Program, binary, wait_for_port};
+
+/// The answer file of all machines.
+const ANSWER_FILE: &str = include_str!("lab/preseed.cfg");
+/// The many machines. `{had}` of them are there.
+const MACHINES: &str = include_str!("lab/machines.sql");
+/// Networks, each a /16.
+const NETWORKS: usize = 8;
+/// A password that is long enough.
+const PASSWORD: &str = "bench-password";
+
+/// Where the server keeps its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Database {
+    /// In a file of its own.
+    Sqlite,
+}
+
+impl Database {
+    /// Its name, for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+        }
+    }
+}
+
+/// A server and its lab.
+#[derive(Debug)]
+pub struct Lab {
+    program: Option<Program>,
+    folder: tempfile::TempDir,
+    people: SocketAddr,
+    machine_door: SocketAddr,
+    /// Tokens of an admin, of a user who holds a thousand machines, and of one who holds ten thousand.
+    pub admin: String,
+    /// See [`Lab::admin`].
+    pub alice: String,
+    /// See [`Lab::admin`].
+    pub ci: String,
+    key: ServerKey,
+    machines: usize,
+}
+
+impl Lab {
+    /// Starts a server on an empty folder and makes what comes before the machines.
+    pub async fn start(ports: (u16, u16)) -> io::Result<Self> {
+        // Not the system's folder for temporary files, which may be in memory: commits have to reach a disk.
+        let folder = tempfile::tempdir_in("/var/tmp")?;
+        let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let (people, machine_door) = (address(ports.0), address(ports.1));
+        let program = Some(serve(folder.path(), people, machine_door)?);
+        let read = |name: &str| fs::read_to_string(folder.path().join("data").join(name));
+        let key = ServerKey::from_hex(&read("key")?).ok_or_else(|| io::Error::other("no key"))?;
+        let admin = log_in(people, "admin", read("admin-password")?.trim()).await?;
+        let cli = Cli { folder: folder.path(), people, token: &admin };
+        cli.first_objects()?;
+        let (alice, ci) = (log_in(people, "alice", PASSWORD).await?, log_in(people, "ci", PASSWORD).await?);
+        Ok(Self { program, folder, people, machine_door, admin, alice, ci, key, machines: 0 })
+    }
+
+    /// Grows the lab to a number of machines; the server starts anew.
+    ///
+    /// One half of the machines, those with the lower ids, is held: a thousand (as far as there are so many) by `alice`, with
+    /// 100,000 ten thousand by `ci`, the others by fifty users.
+    pub async fn grow(&mut self, machines: usize) -> io::Result<()> {
+        self.program = None;
+        let step = |wanted: usize| (machines / 2 / wanted).max(1).to_string();
+        let text = MACHINES
+            .replace("{had}", &self.machines.to_string())
+            .replace("{machines}", &machines.to_string())
+            .replace("{networks}", &NETWORKS.to_string())
+            .replace("{alice}", &step(1_000))
+            .replace("{ci}", &if machines >= 100_000 { step(10_000) } else { "1000000".into() });
+        let database = format!("sqlite://{}/data/mrp.db", self.folder.path().display());
+        let mut connection = SqliteConnection::connect(&database).await.map_err(io::Error::other)?;
+        raw_sql(AssertSqlSafe(text)).execute(&mut connection).await.map_err(io::Error::other)?;
+        connection.close().await.map_err(io::Error::other)?;
+        self.machines = machines;
+        self.program = Some(serve(self.folder.path(), self.people, self.machine_door)?);
+        Ok(())
+    }
+
+    /// People's door.
+    pub fn people(&self) -> SocketAddr {
+        self.people
+    }
+
+    /// The machines' door.
+    pub fn machine_door(&self) -> SocketAddr {
+        self.machine_door
+    }
+
+    /// How many machines there are; their ids are 1 and following.
+    pub fn machines(&self) -> usize {
+        self.machines
+    }
+
+    /// The server's process.
+    pub fn process(&self) -> u32 {
+        self.program.as_ref().map_or(0, Program::id)
+    }
+
+    /// The database server's process; none for a database in the server itself.
+    pub fn database_process(&self) -> Option<u32> {
+        None
+    }
+
+    /// The MAC address of a machine, as `lab/machines.sql` makes it.
+    pub fn mac(machine: usize) -> String {
+        let digits = format!("{machine:06}");
+        format!("52:54:00:{}:{}:{}", &digits[..2], &digits[2..4], &digits[4..])
+    }
+
+    /// Where a machine that was never given back has its answer file.
+    pub fn answer_file(&self, machine: usize) -> String {
+        let signature = self.key.sign("boot", &format!("{machine}/1"));
+        format!("/preseed/{machine}/{machine:x}-{signature}")
+    }
+}
+
+fn serve(folder: &Path, people: SocketAddr, machine_door: SocketAddr) -> io::Result<Program> {
+    let mut command = Command::new(binary("mrp")?);
+    command.arg("serve").env("MRP_SERVER__DATA_DIR", folder.join("data")).env("MRP_TFTP__ENABLED", "false");
+    command.env("MRP_WEB__LISTEN", people.to_string()).env("MRP_MACHINE__LISTEN", machine_door.to_string());
+    command.env("MRP_BOOT__NEXT_SERVER", "10.0.0.1");
+    let mut program = Program::start(&mut command)?;
+    wait_for_port(&mut program, people)?;
+    wait_for_port(&mut program, machine_door)?;
+    Ok(program)
+}
+
+/// A token, by name and password.
+async fn log_in(people: SocketAddr, user: &str, password: &str) -> io::Result<String> {
+    let login = json!({"user": user, "password": password});
+    let request = Request::json("POST", "/api/v1/session", None, &login, 201);
+    let answer = Client::connect(people, 1).await?.ask(&request).await?;
+    let token = answer["token"].as_str().ok_or_else(|| io::Error::other("a login without a token"))?;
+    Ok(token.to_owned())
+}
+
+/// The client commands of `mrp`, as an admin.
+struct Cli<'a> {
+    folder: &'a Path,
+    people: SocketAddr,
+    token: &'a str,
+}
+
+impl Cli<'_> {
+    fn first_objects(&self) -> io::Result<()> {
+        for (name, file) in [("bootx64.efi", "bootloader"), ("vmlinuz", "kernel"), ("initrd.gz", "initrd")] {
+            self.write(name, &format!("the {file}"))?;
+        }
+        for arch in ["x86_64", "arm64"] {
+            self.run(&["arch", "add", arch], "")?;
+        }
+        for (name, kind) in [("bootx64.efi", "bootloader"), ("vmlinuz", "kernel"), ("initrd.gz", "initrd")] {
+            let file = self.folder.join(name).display().to_string();
+            self.run(&["image", "upload", &file, "--type", kind, "--arch", "x86_64", "--public"], "")?;
+        }
+        for arch in ["x86_64", "arm64"] {
+            self.run(&["subarch", "add", arch, "efi", "--bootloader", "bootx64.efi", "--efi"], "")?;
+        }
+        for number in 0..NETWORKS {
+            let (name, subnet) = (format!("lab-{number}"), format!("10.{number}.0.0/16"));
+            self.run(&["network", "add", &name, &subnet, "--reserved", &subnet], "")?;
+        }
+        let file = self.write("preseed.cfg", ANSWER_FILE)?.display().to_string();
+        self.run(&["preseed", "add", "debian", &file, "--type", "preseed", "--public"], "")?;
+        let keys = self.write("keys", KEYS)?.display().to_string();
+        for user in ["alice", "ci"] {
+            self.run(&["user", "add", user, "--ssh-keys", &keys, "--password-stdin"], PASSWORD)?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, name: &str, text: &str) -> io::Result<PathBuf> {
+        let path = self.folder.join(name);
+        fs::write(&path, text)?;
+        Ok(path)
+    }
+
+    fn run(&self, arguments: &[&str], input: &str) -> io::Result<()> {
+        let mut command = Command::new(binary("mrp")?);
+        command.args(arguments).env("MRP_URL", format!("http://{}", self.people));
+        command.env("MRP_TOKEN", self.token).env("XDG_CONFIG_HOME", self.folder);
+        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = pipes.spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(input.as_bytes())?;
+        }
+        let output = child.wait_with_output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(io::Error::other(format!("mrp {}: {}", arguments.join(" "), said.trim())))
+    }
+}
+
+/// Public keys of a user.
+const KEYS: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJlbmNoYmVuY2hiZW5jaGJlbmNoYmVuY2hiZW5jaGI laptop
+ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJlbmNoYmVuY2hiZW5jaGJlbmNoYmVuY2hiZW5jaGI desk
+";
