@@ -115,7 +115,7 @@ async fn main() -> io::Result<()> {
     let nginx = Nginx::start(7710)?;
     let mut rows = Vec::new();
     for database in &choice.databases {
-        let mut lab = Lab::start((7711, 7712)).await?;
+        let mut lab = Lab::start(*database, [7711, 7712, 7713]).await?;
         for machines in &choice.machines {
             lab.grow(*machines).await?;
             eprintln!(
@@ -138,7 +138,7 @@ async fn main() -> io::Result<()> {
 impl Choice {
     fn read() -> io::Result<Self> {
         let (mut only, mut databases, mut machines) =
-            (None, vec![Database::Sqlite], vec![10, 10_000, 100_000]);
+            (None, vec![Database::Sqlite, Database::Postgres], vec![10, 10_000, 100_000]);
         let mut arguments = std::env::args().skip(1);
         while let Some(option) = arguments.next() {
             // What cargo passes to every benchmark.
@@ -150,6 +150,7 @@ impl Choice {
             match (option.as_str(), value.as_str()) {
                 ("--only", name) if known => only = Some(name.to_owned()),
                 ("--db", "sqlite") => databases = vec![Database::Sqlite],
+                ("--db", "postgres") => databases = vec![Database::Postgres],
                 ("--machines", list) => {
                     let list: Result<_, _> = list.split(',').map(str::parse).collect();
                     machines = list.map_err(|_| usage())?;
@@ -172,7 +173,9 @@ impl Choice {
 
 fn usage() -> io::Error {
     let names = Case::ALL.map(Case::name).join("|");
-    io::Error::other(format!("usage: rest [--only {names}] [--db sqlite] [--machines 10,10000,100000]"))
+    io::Error::other(format!(
+        "usage: rest [--only {names}] [--db sqlite|postgres] [--machines 10,10000,100000]"
+    ))
 }
 
 /// Measures a case, and nginx with a file as large as the answer.

@@ -8,9 +8,10 @@ use std::process::{Command, Stdio};
 
 use mrp_core::secret::ServerKey;
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection, SqliteConnection, raw_sql};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection, raw_sql};
 
 use crate::http::{Client, Request};
+use crate::postgres::Postgres;
 use crate::program::{Program, binary, wait_for_port};
 
 /// The answer file of all machines.
@@ -27,6 +28,8 @@ const PASSWORD: &str = "bench-password";
 pub enum Database {
     /// In a file of its own.
     Sqlite,
+    /// In a server's.
+    Postgres,
 }
 
 impl Database {
@@ -34,6 +37,7 @@ impl Database {
     pub fn name(self) -> &'static str {
         match self {
             Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
         }
     }
 }
@@ -41,7 +45,9 @@ impl Database {
 /// A server and its lab.
 #[derive(Debug)]
 pub struct Lab {
+    /// Dropped before the database's server.
     program: Option<Program>,
+    postgres: Option<Postgres>,
     folder: tempfile::TempDir,
     people: SocketAddr,
     machine_door: SocketAddr,
@@ -57,19 +63,23 @@ pub struct Lab {
 
 impl Lab {
     /// Starts a server on an empty folder and makes what comes before the machines.
-    pub async fn start(ports: (u16, u16)) -> io::Result<Self> {
+    pub async fn start(database: Database, ports: [u16; 3]) -> io::Result<Self> {
         // Not the system's folder for temporary files, which may be in memory: commits have to reach a disk.
         let folder = tempfile::tempdir_in("/var/tmp")?;
         let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let (people, machine_door) = (address(ports.0), address(ports.1));
-        let program = Some(serve(folder.path(), people, machine_door)?);
+        let (people, machine_door) = (address(ports[0]), address(ports[1]));
+        let postgres = match database {
+            Database::Sqlite => None,
+            Database::Postgres => Some(Postgres::start(ports[2])?),
+        };
+        let program = Some(serve(folder.path(), postgres.as_ref(), people, machine_door)?);
         let read = |name: &str| fs::read_to_string(folder.path().join("data").join(name));
         let key = ServerKey::from_hex(&read("key")?).ok_or_else(|| io::Error::other("no key"))?;
         let admin = log_in(people, "admin", read("admin-password")?.trim()).await?;
         let cli = Cli { folder: folder.path(), people, token: &admin };
         cli.first_objects()?;
         let (alice, ci) = (log_in(people, "alice", PASSWORD).await?, log_in(people, "ci", PASSWORD).await?);
-        Ok(Self { program, folder, people, machine_door, admin, alice, ci, key, machines: 0 })
+        Ok(Self { program, postgres, folder, people, machine_door, admin, alice, ci, key, machines: 0 })
     }
 
     /// Grows the lab to a number of machines; the server starts anew.
@@ -85,13 +95,25 @@ impl Lab {
             .replace("{networks}", &NETWORKS.to_string())
             .replace("{alice}", &step(1_000))
             .replace("{ci}", &if machines >= 100_000 { step(10_000) } else { "1000000".into() });
-        let database = format!("sqlite://{}/data/mrp.db", self.folder.path().display());
-        let mut connection = SqliteConnection::connect(&database).await.map_err(io::Error::other)?;
-        raw_sql(AssertSqlSafe(text)).execute(&mut connection).await.map_err(io::Error::other)?;
-        connection.close().await.map_err(io::Error::other)?;
+        self.write(text).await.map_err(io::Error::other)?;
         self.machines = machines;
-        self.program = Some(serve(self.folder.path(), self.people, self.machine_door)?);
+        self.program =
+            Some(serve(self.folder.path(), self.postgres.as_ref(), self.people, self.machine_door)?);
         Ok(())
+    }
+
+    /// Runs statements on the database itself.
+    async fn write(&self, text: String) -> sqlx::Result<()> {
+        let text = AssertSqlSafe(text);
+        if let Some(postgres) = &self.postgres {
+            let mut connection = PgConnection::connect(&postgres.url()).await?;
+            raw_sql(text).execute(&mut connection).await?;
+            return connection.close().await;
+        }
+        let file = self.folder.path().join("data/mrp.db");
+        let mut connection = SqliteConnection::connect(&format!("sqlite://{}", file.display())).await?;
+        raw_sql(text).execute(&mut connection).await?;
+        connection.close().await
     }
 
     /// People's door.
@@ -116,7 +138,7 @@ impl Lab {
 
     /// The database server's process; none for a database in the server itself.
     pub fn database_process(&self) -> Option<u32> {
-        None
+        self.postgres.as_ref().map(Postgres::id)
     }
 
     /// The MAC address of a machine, as `lab/machines.sql` makes it.
@@ -132,11 +154,19 @@ impl Lab {
     }
 }
 
-fn serve(folder: &Path, people: SocketAddr, machine_door: SocketAddr) -> io::Result<Program> {
+fn serve(
+    folder: &Path,
+    postgres: Option<&Postgres>,
+    people: SocketAddr,
+    machine_door: SocketAddr,
+) -> io::Result<Program> {
     let mut command = Command::new(binary("mrp")?);
     command.arg("serve").env("MRP_SERVER__DATA_DIR", folder.join("data")).env("MRP_TFTP__ENABLED", "false");
     command.env("MRP_WEB__LISTEN", people.to_string()).env("MRP_MACHINE__LISTEN", machine_door.to_string());
     command.env("MRP_BOOT__NEXT_SERVER", "10.0.0.1");
+    if let Some(postgres) = postgres {
+        command.env("MRP_DATABASE__URL", postgres.url());
+    }
     let mut program = Program::start(&mut command)?;
     wait_for_port(&mut program, people)?;
     wait_for_port(&mut program, machine_door)?;

@@ -265,6 +265,38 @@ async fn a_worker_that_fails_is_an_error_that_says_how() {
 }
 
 #[tokio::test]
+async fn a_worker_is_kept_until_a_template_fails_or_takes_much_memory_or_it_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("started");
+    let script = format!("echo $$ >> {}; exec {}", list.display(), env!("CARGO_BIN_EXE_render-worker"));
+    let renderer = renderer().isolated(["/bin/sh", "-c", &script].map(Into::into).to_vec());
+    let started = || fs::read_to_string(&list).unwrap().lines().map(str::to_owned).collect::<Vec<_>>();
+    let large = "{% set text = 'x' * 35000000 %}done";
+    let (mut expected, mut kept) = (0, false);
+    for (template, keeps) in [
+        ("{{ hostname }}", true),
+        ("", true),
+        ("{{ 1 / 0 }}", false),
+        ("a", true),
+        (large, false),
+        ("b", true),
+    ] {
+        expected += usize::from(!kept);
+        let result = renderer.answer_file(template, &context()).await;
+        assert_eq!(result.is_ok(), !template.contains('/'), "{template}: {result:?}");
+        assert_eq!(started().len(), expected, "{template}");
+        kept = keeps;
+    }
+    let last = started().pop().unwrap();
+    assert!(std::process::Command::new("kill").args(["-9", &last]).status().unwrap().success());
+    while fs::exists(format!("/proc/{last}/exe")).unwrap() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(renderer.answer_file("{{ hostname }}", &context()).await.unwrap().text, "node-01");
+    assert_eq!(started().len(), expected + 1);
+}
+
+#[tokio::test]
 async fn many_answer_files_at_once_all_come() {
     let (renderer, context) = (Arc::new(isolated()), context());
     let tasks: Vec<_> = (0..50)

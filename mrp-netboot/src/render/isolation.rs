@@ -1,47 +1,78 @@
-//! Renders in another process and puts into words how that ended.
+//! Renders in other processes, which are kept, and puts into words how one ended.
 
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mrp_core::render::{RenderError, Rendered};
 use nix::sys::signal::Signal;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::failure;
 use super::sandbox::{Job, OUTPUT};
-use super::worker::{MEMORY_MB, PROCESSOR_S};
+use super::worker::{MEMORY_MB, PROCESSOR_S, Reply};
 
 /// Longest reply: JSON writes a control character as six bytes; warnings and the frame come on top.
 const REPLY: u64 = 6 * OUTPUT as u64 + (64 << 10);
 /// What is read of the other process's complaints.
 const COMPLAINTS: u64 = 4096;
 
-/// The command that starts the other process.
+/// Processes that render one template after the other, each with a whole one before it.
 #[derive(Debug)]
-pub(super) struct Isolation(Vec<OsString>);
+pub(super) struct Isolation {
+    command: Vec<OsString>,
+    /// Processes without work.
+    idle: Mutex<Vec<Worker>>,
+}
 
 impl Isolation {
+    /// With the command that starts a process.
     pub(super) fn new(command: Vec<OsString>) -> Self {
-        Self(command)
+        Self { command, idle: Mutex::default() }
     }
 
     /// Renders; a caller that gives up kills the process.
     pub(super) async fn render(&self, job: &Job) -> Result<Rendered, RenderError> {
-        let (status, reply, complaints) = self.run(job).await.map_err(|error| {
+        let unstarted = |error: io::Error| {
             failure(&format!("the process that renders templates could not be started: {error}"))
-        })?;
-        match serde_json::from_slice(&reply) {
-            Ok(result) if status.success() => result,
-            _ => Err(ended(status, &String::from_utf8_lossy(&complaints))),
+        };
+        let mut worker = match self.waiting() {
+            Some(worker) => worker,
+            None => Worker::start(&self.command).map_err(unstarted)?,
+        };
+        match worker.ask(job).await {
+            Ok(Reply { result, again }) => {
+                if again {
+                    lock(&self.idle).push(worker);
+                }
+                result
+            }
+            Err(_) => Err(worker.end().await),
         }
     }
 
-    async fn run(&self, job: &Job) -> io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
-        let request = serde_json::to_vec(job)?;
-        let (program, arguments) = self.0.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    /// A process without work that lives.
+    fn waiting(&self) -> Option<Worker> {
+        let mut idle = lock(&self.idle);
+        std::iter::from_fn(|| idle.pop()).find_map(|mut worker| worker.lives().then_some(worker))
+    }
+}
+
+/// A process, and its pipes.
+#[derive(Debug)]
+struct Worker {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+    stderr: ChildStderr,
+}
+
+impl Worker {
+    fn start(command: &[OsString]) -> io::Result<Self> {
+        let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let mut child = Command::new(program)
             .args(arguments)
             .env_clear()
@@ -51,27 +82,40 @@ impl Isolation {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        let stdin = child.stdin.take();
-        let send = async move {
-            if let Some(mut stdin) = stdin {
-                // A process that does not read says why by its end.
-                let _ = stdin.write_all(&request).await;
+        match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
+            (Some(stdin), Some(stdout), Some(stderr)) => {
+                Ok(Self { child, stdin, stdout: BufReader::new(stdout), stderr })
             }
-        };
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let ((), reply, complaints) =
-            tokio::join!(send, start_of(stdout, REPLY), start_of(stderr, COMPLAINTS));
-        Ok((child.wait().await?, reply?, complaints?))
+            _ => Err(io::ErrorKind::BrokenPipe.into()),
+        }
     }
-}
 
-/// All of a stream, up to a limit.
-async fn start_of(stream: Option<impl AsyncRead + Unpin>, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if let Some(stream) = stream {
-        stream.take(limit).read_to_end(&mut bytes).await?;
+    fn lives(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
-    Ok(bytes)
+
+    /// A line with the job goes there, a line with the result comes back.
+    async fn ask(&mut self, job: &Job) -> io::Result<Reply> {
+        let mut request = serde_json::to_vec(job)?;
+        request.push(b'\n');
+        // A process that does not read says why by its end.
+        let _ = self.stdin.write_all(&request).await;
+        let mut reply = Vec::new();
+        (&mut self.stdout).take(REPLY).read_until(b'\n', &mut reply).await?;
+        Ok(serde_json::from_slice(&reply)?)
+    }
+
+    /// Why a process without a result ended. One that goes on is left without input and output.
+    async fn end(self) -> RenderError {
+        let Self { mut child, stdin, stdout, stderr } = self;
+        drop((stdin, stdout));
+        let mut complaints = Vec::new();
+        let _ = stderr.take(COMPLAINTS).read_to_end(&mut complaints).await;
+        match child.wait().await {
+            Ok(status) => ended(status, &String::from_utf8_lossy(&complaints)),
+            Err(error) => failure(&format!("the process that renders templates is lost: {error}")),
+        }
+    }
 }
 
 /// Why a process that gave no result ended.
@@ -96,4 +140,8 @@ fn ended(status: ExitStatus, complaints: &str) -> RenderError {
             ))
         }
     }
+}
+
+fn lock(idle: &Mutex<Vec<Worker>>) -> MutexGuard<'_, Vec<Worker>> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
 }

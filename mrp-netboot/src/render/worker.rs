@@ -1,11 +1,13 @@
-//! The process that renders one template and ends: a job comes by standard input, the result goes to standard output.
+//! The process that renders templates: a line with a job comes by standard input, a line with the result goes to standard
+//! output. It ends with its input, or by itself after a template that left it with more than a template should.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Write};
 use std::thread;
 
 use mrp_core::render::{RenderError, Rendered};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
+use serde::{Deserialize, Serialize};
 
 use super::failure;
 use super::sandbox::{self, Job};
@@ -16,19 +18,41 @@ pub(super) const MEMORY_MB: u64 = 256;
 pub(super) const PROCESSOR_S: u64 = 2;
 /// Stack of a rendering, of which only what is used is taken.
 const STACK: usize = 64 << 20;
+/// Memory in MB that the process may have had at most to go on with the next template.
+const KEPT_MB: i64 = 32;
+
+/// What comes of a job.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Reply {
+    pub(super) result: Result<Rendered, RenderError>,
+    /// The process takes another job; otherwise it ends.
+    pub(super) again: bool,
+}
 
 /// The whole of the process that [`MiniRenderer::isolated`](super::MiniRenderer::isolated) starts.
 ///
 /// Limits the process for good: a program calls it and then ends.
 pub fn worker() -> io::Result<()> {
     limit_process()?;
+    let (mut requests, mut replies) = (io::stdin().lock(), io::stdout().lock());
     let mut request = Vec::new();
-    io::stdin().read_to_end(&mut request)?;
-    let job: Job = serde_json::from_slice(&request)?;
-    let reply = serde_json::to_vec(&on_large_stack(&job))?;
-    let mut stdout = io::stdout();
-    stdout.write_all(&reply)?;
-    stdout.flush()
+    loop {
+        request.clear();
+        if requests.read_until(b'\n', &mut request)? == 0 {
+            return Ok(());
+        }
+        let job: Job = serde_json::from_slice(&request)?;
+        limit_processor_time()?;
+        let result = on_large_stack(&job);
+        let again = result.is_ok() && getrusage(UsageWho::RUSAGE_SELF)?.max_rss() < KEPT_MB << 10;
+        let mut reply = serde_json::to_vec(&Reply { result, again })?;
+        reply.push(b'\n');
+        replies.write_all(&reply)?;
+        replies.flush()?;
+        if !again {
+            return Ok(());
+        }
+    }
 }
 
 /// Renders on a thread of its own: the engine descends for each operator of an expression.
@@ -50,13 +74,21 @@ fn limit_process() -> io::Result<()> {
         (Resource::RLIMIT_FSIZE, 0, 0),
         (Resource::RLIMIT_NOFILE, 0, 0),
         (Resource::RLIMIT_AS, memory, memory),
-        // The soft limit comes as a signal that names the reason.
-        (Resource::RLIMIT_CPU, PROCESSOR_S, PROCESSOR_S + 1),
     ] {
         let (_, most) = getrlimit(resource)?;
         setrlimit(resource, soft.min(most), hard.min(most))?;
     }
     Ok(())
+}
+
+/// From here on the process has so many seconds; their end comes as a signal that names the reason.
+fn limit_processor_time() -> io::Result<()> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF)?;
+    let used = usage.user_time().tv_sec() + usage.system_time().tv_sec();
+    let (_, most) = getrlimit(Resource::RLIMIT_CPU)?;
+    // Both have begun a second that does not count.
+    let limit = used.unsigned_abs() + 2 + PROCESSOR_S;
+    Ok(setrlimit(Resource::RLIMIT_CPU, limit.min(most), most)?)
 }
 
 /// Bytes of address space that this process has (proc_pid_status(5)).
