@@ -16,7 +16,7 @@ RUN_AS_ROOT = $(if $(SUDO),CARGO_TARGET_$(HOST)_RUNNER="$(SUDO)")
 help:
 	@echo 'make demo              build and provision a simulated machine, then keep serving (BREAK=tftp|bmc|http|answer-file|loop)'
 	@echo 'make test              install what is missing, then everything: lint, tests, the real lab'
-	@echo 'make bench             TFTP and IPMI, each beside its peers'
+	@echo 'make bench             TFTP, IPMI and HTTP requests, each beside its peers (BENCH='rest -- --only one-machine --db sqlite': a part)'
 	@echo 'make lint unit real lab   the parts of make test'
 
 toolchain:
@@ -65,7 +65,7 @@ test: toolchain packages
 bench-packages:
 	.ci/install-packages bench
 
-# The peers tftpd-hpa and atftpd are unpacked, not installed.
+# The peers tftpd-hpa, atftpd and nginx are unpacked, not installed.
 bench: toolchain bench-packages root
-	$(CARGO) build --release --locked --workspace --examples
-	export PATH="$(CURDIR)/target/lab/packages/usr/sbin:$$PATH"; $(RUN_AS_ROOT) $(CARGO) bench --locked --workspace --bench tftp --bench ipmi
+	$(CARGO) build --release --locked --workspace --bins --examples
+	export PATH="$(CURDIR)/target/lab/packages/usr/sbin:$$PATH"; $(RUN_AS_ROOT) $(CARGO) bench --locked --workspace --bench $(or $(BENCH),tftp --bench ipmi --bench rest)

@@ -1,8 +1,8 @@
 //! `mrp serve` with a lab in its database: its first objects come through its own commands, the many machines by SQL.
 
 use std::fs;
-use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -168,8 +168,13 @@ fn serve(
         command.env("MRP_DATABASE__URL", postgres.url());
     }
     let mut program = Program::start(&mut command)?;
-    wait_for_port(&mut program, people)?;
-    wait_for_port(&mut program, machine_door)?;
+    // It listens before it opens its database, and answers after.
+    for door in [people, machine_door] {
+        wait_for_port(&mut program, door)?;
+        let mut stream = TcpStream::connect(door)?;
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: mrp\r\n\r\n")?;
+        stream.read_exact(&mut [0])?;
+    }
     Ok(program)
 }
 

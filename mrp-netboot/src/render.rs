@@ -60,7 +60,7 @@ impl MiniRenderer {
     }
 
     /// Renders what people write in processes of their own, with limits on memory and time. A process is kept for the
-    /// next template, unless one failed in it or took much memory.
+    /// next template, unless one failed in it or left much memory.
     ///
     /// `command` is a program and its arguments; the program calls [`worker`].
     #[must_use]

@@ -1,12 +1,14 @@
 //! The process that renders templates: a line with a job comes by standard input, a line with the result goes to standard
-//! output. It ends with its input, or by itself after a template that left it with more than a template should.
+//! output. It ends with its input, or by itself after a template that failed or left it with much memory.
 
 use std::fs;
 use std::io::{self, BufRead, Write};
+use std::os::unix::fs::FileExt;
 use std::thread;
 
 use mrp_core::render::{RenderError, Rendered};
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
+use nix::unistd::{SysconfVar, sysconf};
 use serde::{Deserialize, Serialize};
 
 use super::failure;
@@ -18,8 +20,8 @@ pub(super) const MEMORY_MB: u64 = 256;
 pub(super) const PROCESSOR_S: u64 = 2;
 /// Stack of a rendering, of which only what is used is taken.
 const STACK: usize = 64 << 20;
-/// Memory in MB that the process may have had at most to go on with the next template.
-const KEPT_MB: i64 = 32;
+/// Memory in MB that a process may be left with to go on with the next template.
+const KEPT_MB: u64 = 16;
 
 /// What comes of a job.
 #[derive(Serialize, Deserialize)]
@@ -33,6 +35,7 @@ pub(super) struct Reply {
 ///
 /// Limits the process for good: a program calls it and then ends.
 pub fn worker() -> io::Result<()> {
+    let memory = Memory::open()?;
     limit_process()?;
     let (mut requests, mut replies) = (io::stdin().lock(), io::stdout().lock());
     let mut request = Vec::new();
@@ -44,7 +47,7 @@ pub fn worker() -> io::Result<()> {
         let job: Job = serde_json::from_slice(&request)?;
         limit_processor_time()?;
         let result = on_large_stack(&job);
-        let again = result.is_ok() && getrusage(UsageWho::RUSAGE_SELF)?.max_rss() < KEPT_MB << 10;
+        let again = result.is_ok() && memory.anonymous()? < KEPT_MB << 20;
         let mut reply = serde_json::to_vec(&Reply { result, again })?;
         reply.push(b'\n');
         replies.write_all(&reply)?;
@@ -89,6 +92,29 @@ fn limit_processor_time() -> io::Result<()> {
     // Both have begun a second that does not count.
     let limit = used.unsigned_abs() + 2 + PROCESSOR_S;
     Ok(setrlimit(Resource::RLIMIT_CPU, limit.min(most), most)?)
+}
+
+/// The memory of this process: opened before it may open nothing more.
+struct Memory(fs::File);
+
+impl Memory {
+    fn open() -> io::Result<Self> {
+        fs::File::open("/proc/self/statm").map(Self)
+    }
+
+    /// Bytes that are no file's (proc_pid_statm(5)).
+    fn anonymous(&self) -> io::Result<u64> {
+        let mut text = [0; 128];
+        let length = self.0.read_at(&mut text, 0)?;
+        let text = String::from_utf8_lossy(&text[..length]);
+        let mut pages = text.split(' ').skip(1).filter_map(|pages| pages.parse::<u64>().ok());
+        match (pages.next(), pages.next(), sysconf(SysconfVar::PAGE_SIZE)?) {
+            (Some(resident), Some(shared), Some(size)) => {
+                Ok(resident.saturating_sub(shared) * size.unsigned_abs())
+            }
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
 }
 
 /// Bytes of address space that this process has (proc_pid_status(5)).
