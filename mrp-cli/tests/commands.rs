@@ -104,7 +104,7 @@ fn each_command_prints_what_it_did_for_people_and_for_programs() {
         (alice, "preseed set fedora --public true --name fedora-42", "public"),
         (alice, "preseed render fedora-42 --machine node-1", "warnings"),
         (
-            &alice,
+            alice,
             "machine set node-1 --kernel vmlinuz --preseed fedora-42 --kernel-opts quiet",
             "kernel_opts",
         ),
@@ -196,7 +196,7 @@ fn wrong_input_is_refused_with_what_where_and_what_to_do() {
     let long = "x".repeat(5000);
     let lines: Vec<(&Home, String, i32, &[&str])> = vec![
         (
-            &alice,
+            alice,
             "machine show node-9".into(),
             1,
             &["there is no machine \"node-9\"", "\"node-1\" or \"node-2\""],
@@ -213,7 +213,7 @@ fn wrong_input_is_refused_with_what_where_and_what_to_do() {
         (admin, "machine add m --arch x86_64 --mac 52:54".into(), 2, &["--mac", "52:54"]),
         (admin, "machine add m --arch x86_64 --mac 52:54:00:00:00:09,eth0,lba".into(), 1, &["\"lab\""]),
         (
-            &admin,
+            admin,
             "machine add m --arch x86_64 --mac 52:54:00:00:00:01".into(),
             1,
             &["52:54:00:00:00:01", "not added"],
@@ -221,7 +221,7 @@ fn wrong_input_is_refused_with_what_where_and_what_to_do() {
         (admin, format!("machine add {long} --arch x86_64"), 1, &["mrp: "]),
         (admin, "machine add node-1 --arch x86_64".into(), 1, &["taken already"]),
         (
-            &admin,
+            admin,
             "interface set node-1 eht0 --address auto".into(),
             1,
             &["no interface \"eht0\"", "\"eth0\""],
