@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mrp_core::api;
 use mrp_core::secret::Secret;
-use reqwest::header::{ETAG, IF_MATCH};
+use reqwest::header::{ETAG, HeaderMap, IF_MATCH, LINK};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
@@ -17,6 +17,9 @@ use crate::credentials::{Credentials, Trust};
 
 /// A power command on a slow BMC takes this long at most.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How many rows of a list are asked for at once.
+const PAGE: u32 = 1000;
 
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
@@ -189,6 +192,27 @@ impl Client {
         self.json(self.request(Method::GET, path)).await
     }
 
+    /// Reads a whole list, page by page (RFC 8288: `Link: <…>; rel="next"`), so that no answer is too large.
+    pub async fn list<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        parameters: &[(&str, String)],
+    ) -> Result<Vec<T>, ClientError> {
+        let first = self.request(Method::GET, path).query(parameters).query(&[("limit", PAGE)]);
+        let (mut request, mut all) = (first, Vec::new());
+        loop {
+            let response = self.send(request.timeout(PATIENCE)).await?;
+            let next = next_page(response.headers());
+            let page: Vec<T> = self.read(response).await?;
+            let was_empty = page.is_empty();
+            all.extend(page);
+            match next {
+                Some(path) if !was_empty => request = self.request(Method::GET, &path),
+                _ => return Ok(all),
+            }
+        }
+    }
+
     /// Reads, with parameters that are encoded.
     pub async fn query<T: DeserializeOwned>(
         &self,
@@ -355,6 +379,18 @@ impl Client {
     }
 }
 
+/// The path of the next page of a list, below `/api/v1`.
+fn next_page(headers: &HeaderMap) -> Option<String> {
+    let links = headers.get_all(LINK).iter().filter_map(|link| link.to_str().ok());
+    let mut links = links.flat_map(|link| link.split(','));
+    let (target, _) = links.find_map(|link| {
+        link.trim().split_once(';').filter(|(_, about)| about.replace(' ', "").contains("rel=\"next\""))
+    })?;
+    // The server's own path: a page elsewhere is not followed.
+    let target = target.trim().trim_start_matches('<').trim_end_matches('>');
+    target.strip_prefix("/api/v1").filter(|path| path.starts_with('/')).map(str::to_owned)
+}
+
 /// The URL of a server in its one form: lower case, no slash at the end, no port that goes without saying.
 pub fn server_url(given: &str) -> Result<String, ClientError> {
     let wrong = |why: &str| {
@@ -420,5 +456,22 @@ mod tests {
         }
         let refused = url("http://alice:geheim@mrp").unwrap_err();
         assert!(!refused.contains("geheim") && refused.contains("--user"), "{refused}");
+    }
+
+    #[test]
+    fn the_next_page_is_one_of_the_server_itself() {
+        let next = |link: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(LINK, link.parse().unwrap());
+            next_page(&headers)
+        };
+        let there = "</api/v1/machine?limit=2&cursor=after-2>; rel=\"next\"";
+        assert_eq!(next(there).as_deref(), Some("/machine?limit=2&cursor=after-2"));
+        assert_eq!(next(&format!("</api/v1/x>; rel=\"prev\", {there}")), next(there));
+        for other in
+            ["<http://elsewhere/api/v1/machine>; rel=\"next\"", "</api/v1/x>; rel=\"prev\"", "nonsense"]
+        {
+            assert_eq!(next(other), None, "{other}");
+        }
     }
 }

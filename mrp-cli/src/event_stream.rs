@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use mrp_core::event::Event;
+use mrp_core::event::{AuditEntry, Event};
+use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -16,20 +17,42 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// Until the next attempt to connect.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Events as they happen.
+/// What a stream may carry: its id says where to go on.
+pub trait Numbered: DeserializeOwned + Send + 'static {
+    /// Where the stream is, below `/api/v1`.
+    const STREAM: &'static str;
+    /// Its id, which grows.
+    fn number(&self) -> i64;
+}
+
+impl Numbered for Event {
+    const STREAM: &'static str = "/event/stream";
+    fn number(&self) -> i64 {
+        self.id.get()
+    }
+}
+
+impl Numbered for AuditEntry {
+    const STREAM: &'static str = "/audit/stream";
+    fn number(&self) -> i64 {
+        self.id.get()
+    }
+}
+
+/// Events, or entries of the audit log, as they happen.
 #[derive(Debug)]
-pub struct EventStream {
-    events: mpsc::Receiver<Result<Event, ClientError>>,
+pub struct EventStream<T = Event> {
+    events: mpsc::Receiver<Result<T, ClientError>>,
     reader: JoinHandle<()>,
 }
 
-impl Drop for EventStream {
+impl<T> Drop for EventStream<T> {
     fn drop(&mut self) {
         self.reader.abort();
     }
 }
 
-impl EventStream {
+impl<T: Numbered> EventStream<T> {
     /// Follows the events that the parameters choose: those after `after`, or those from here on.
     pub fn open(client: &Client, parameters: Vec<(&'static str, String)>, after: Option<i64>) -> Self {
         let (sender, events) = mpsc::channel(64);
@@ -38,7 +61,7 @@ impl EventStream {
     }
 
     /// The next event. An error is a refusal: nothing comes after it. Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Result<Event, ClientError> {
+    pub async fn next(&mut self) -> Result<T, ClientError> {
         match self.events.recv().await {
             Some(event) => event,
             None => std::future::pending().await,
@@ -46,19 +69,19 @@ impl EventStream {
     }
 }
 
-async fn read(
+async fn read<T: Numbered>(
     client: Client,
     parameters: Vec<(&'static str, String)>,
     mut after: Option<i64>,
-    sender: mpsc::Sender<Result<Event, ClientError>>,
+    sender: mpsc::Sender<Result<T, ClientError>>,
 ) {
     loop {
-        match client.stream("/event/stream", &parameters, after).await {
+        match client.stream(T::STREAM, &parameters, after).await {
             Ok(mut response) => {
                 let mut parser = Parser::default();
                 while let Ok(Ok(Some(chunk))) = timeout(SILENCE, response.chunk()).await {
-                    for event in parser.push(&chunk) {
-                        after = Some(event.id.get());
+                    for event in parser.push::<T>(&chunk) {
+                        after = Some(event.number());
                         if sender.send(Ok(event)).await.is_err() {
                             return;
                         }
@@ -83,7 +106,7 @@ struct Parser {
 }
 
 impl Parser {
-    fn push(&mut self, bytes: &[u8]) -> Vec<Event> {
+    fn push<T: DeserializeOwned>(&mut self, bytes: &[u8]) -> Vec<T> {
         let mut events = Vec::new();
         for &byte in bytes {
             if byte != b'\n' {

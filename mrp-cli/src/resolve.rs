@@ -51,7 +51,7 @@ named! {
 
 /// Finds what is called so, or has this id.
 pub async fn find<T: Named>(client: &Client, given: &str) -> Result<T> {
-    pick(client.get(T::LIST).await?, given)
+    pick(client.list(T::LIST, &[]).await?, given)
 }
 
 /// Finds the machine: the one that most commands are about, so that a lab of thousands does not send its whole list.
@@ -73,7 +73,7 @@ pub async fn machine(client: &Client, given: &str) -> Result<api::Machine> {
 
 /// A subarchitecture as `arch/subarch`, or by its name alone where the architecture is known or only one has it.
 pub async fn subarch(client: &Client, arch: Option<&str>, given: &str) -> Result<api::Subarch> {
-    let all: Vec<api::Subarch> = client.get(api::Subarch::LIST).await?;
+    let all: Vec<api::Subarch> = client.list(api::Subarch::LIST, &[]).await?;
     if given.contains('/') {
         return pick(all, given);
     }
@@ -101,11 +101,29 @@ pub async fn subarch(client: &Client, arch: Option<&str>, given: &str) -> Result
     }
 }
 
+/// Names of an architecture and, if one was named (`x86_64/efi`, or apart), of its subarchitecture.
+pub async fn arch_and_subarch(
+    client: &Client,
+    arch: &str,
+    subarch: Option<&str>,
+) -> Result<(String, Option<String>)> {
+    let (arch, named) = match (arch.split_once('/'), subarch) {
+        (Some((arch, subarch)), None) => (arch, Some(subarch)),
+        _ => (arch, subarch),
+    };
+    let arch: api::Arch = find(client, arch).await?;
+    let subarch = match named {
+        Some(named) => Some(self::subarch(client, Some(&arch.name), named).await?.name),
+        None => None,
+    };
+    Ok((arch.name, subarch))
+}
+
 /// Finds an image of a kind: by its whole name, its id, or the name of the file that was uploaded. Of several uploads of
 /// one file the user's own is meant, and the newest.
 pub async fn image(client: &Client, given: &str, kind: &str, arch: Option<&str>) -> Result<api::Image> {
     let fits = |image: &api::Image| image.kind == kind && arch.is_none_or(|arch| image.arch == arch);
-    let all: Vec<api::Image> = client.get(api::Image::LIST).await?;
+    let all: Vec<api::Image> = client.list(api::Image::LIST, &[]).await?;
     if let Some(image) = all.iter().find(|image| image.name == given || image.id.to_string() == given) {
         if image.kind != kind {
             bail!("{} is a {}, not a {}", image.name, image.kind.to_lowercase(), kind.to_lowercase());
@@ -116,7 +134,7 @@ pub async fn image(client: &Client, given: &str, kind: &str, arch: Option<&str>)
         return Ok(image.clone());
     }
     let fitting: Vec<api::Image> = all.into_iter().filter(fits).collect();
-    let own: Vec<api::Image> = client.get("/image").await?;
+    let own: Vec<api::Image> = client.list("/image", &[]).await?;
     let by_file = |images: &[api::Image]| {
         images.iter().filter(|i| file_of(&i.name) == given && fits(i)).max_by_key(|i| i.id).cloned()
     };
@@ -135,7 +153,7 @@ pub async fn image(client: &Client, given: &str, kind: &str, arch: Option<&str>)
 /// An image of any kind by name or id, or by the file's name where only one image has it: what is changed or removed must
 /// be no guess.
 pub async fn any_image(client: &Client, given: &str) -> Result<api::Image> {
-    let all: Vec<api::Image> = client.get(api::Image::LIST).await?;
+    let all: Vec<api::Image> = client.list(api::Image::LIST, &[]).await?;
     let by_file: Vec<&api::Image> = all.iter().filter(|image| file_of(&image.name) == given).collect();
     match by_file.as_slice() {
         [image] => Ok((*image).clone()),

@@ -108,7 +108,7 @@ impl ArchCommand {
 }
 
 async fn list(session: &Session) -> Result<()> {
-    let archs: Vec<api::Arch> = session.client.get("/arch").await?;
+    let archs: Vec<api::Arch> = session.client.list("/arch", &[]).await?;
     session.output.list(
         &archs,
         &[

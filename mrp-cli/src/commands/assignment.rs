@@ -2,10 +2,12 @@
 
 use anyhow::{Result, bail};
 use mrp_core::api;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::commands::Session;
+use crate::commands::field::field;
+use crate::commands::{Session, time};
+use crate::exit::Usage;
 use crate::resolve::{self, find, hint, shown};
 
 /// Who holds a machine, and why.
@@ -43,13 +45,17 @@ pub struct Add {
     /// Why, for the others
     #[arg(long, default_value = "")]
     reason: String,
+    /// Until when: 2026-01-31, 2026-01-31T12:00:00Z, or for how long: 3d, 12h
+    #[arg(long, value_name = "TIME", value_parser = time::future)]
+    until: Option<time::Time>,
 }
 
-/// Say anew why a machine is held
+/// Say anew why and until when a machine is held. What is not named stays
 ///
 /// Examples:
 ///   mrp assignment set node-01 --reason "bisect goes on"
-///   mrp assignment set node-01 alice --reason "until Friday"      (admins)
+///   mrp assignment set node-01 --until 3d
+///   mrp assignment set node-01 alice --until none      (admins)
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Set {
@@ -59,7 +65,10 @@ pub struct Set {
     user: Option<String>,
     /// Why, for the others
     #[arg(long)]
-    reason: String,
+    reason: Option<String>,
+    /// Until when: 2026-01-31, 2026-01-31T12:00:00Z, for how long: 3d, 12h; or `none`
+    #[arg(long, value_name = "TIME", value_parser = time::future_or_none)]
+    until: Option<time::Time>,
 }
 
 /// Take a machine from a user; one's own is given back by mrp release
@@ -106,14 +115,15 @@ pub(super) async fn of_user(client: &Client, machine: &api::Machine, user: &str)
 impl List {
     async fn run(self, session: &Session) -> Result<()> {
         let machine = resolve::machine(&session.client, &self.machine).await?;
-        let held: Vec<api::Assignee> =
-            session.client.get(&format!("/machine/{}/assignee", machine.id)).await?;
+        let path = format!("/machine/{}/assignee", machine.id);
+        let held: Vec<Value> = session.client.list(&path, &[]).await?;
         session.output.list(
             &held,
             &[
-                ("ID", &|held| held.id.to_string()),
-                ("USER", &|held| held.user.clone()),
-                ("REASON", &|held| held.reason.clone()),
+                ("ID", &|held| field(held, "id")),
+                ("USER", &|held| field(held, "user")),
+                ("REASON", &|held| field(held, "reason")),
+                ("UNTIL", &|held| field(held, "until")),
             ],
         )
     }
@@ -122,14 +132,23 @@ impl List {
 impl Add {
     async fn run(self, session: &Session) -> Result<()> {
         let machine = resolve::machine(&session.client, &self.machine).await?;
-        give(session, &machine, &self.user, &self.reason).await
+        give(session, &machine, &self.user, &self.reason, self.until).await
     }
 }
 
 /// Gives a machine to a user.
-pub(super) async fn give(session: &Session, machine: &api::Machine, user: &str, reason: &str) -> Result<()> {
+pub(super) async fn give(
+    session: &Session,
+    machine: &api::Machine,
+    user: &str,
+    reason: &str,
+    until: Option<time::Time>,
+) -> Result<()> {
     let user: api::User = find(&session.client, user).await?;
-    let body = json!({"user": user.name, "reason": reason});
+    let mut body = json!({"user": user.name, "reason": reason});
+    if let Some(time::Time(until)) = until {
+        body["until"] = json!(until);
+    }
     let given: api::Assignee =
         session.client.post(&format!("/machine/{}/assignee", machine.id), &body).await?;
     session.output.done(&given, format!("{} holds {}", given.user, machine.name))
@@ -137,19 +156,25 @@ pub(super) async fn give(session: &Session, machine: &api::Machine, user: &str, 
 
 impl Set {
     async fn run(self, session: &Session) -> Result<()> {
+        if self.reason.is_none() && self.until.is_none() {
+            bail!(Usage("nothing to change was named; see mrp assignment set --help".into()));
+        }
         let client = &session.client;
         let machine = resolve::machine(client, &self.machine).await?;
-        let whose = match &self.user {
-            None => "self".to_owned(),
-            Some(user) => of_user(client, &machine, user).await?.id.to_string(),
+        let held = match &self.user {
+            None => client.get(&format!("/machine/{}/assignee/self", machine.id)).await,
+            Some(user) => Ok(of_user(client, &machine, user).await?),
         };
-        let path = format!("/machine/{}/assignee/{whose}", machine.id);
-        match client.put::<api::Assignee>(&path, &json!({"reason": self.reason})).await {
+        let held: api::Assignee = match held {
             Err(error) if error.status() == Some(404) => bail!("you do not hold {}", machine.name),
-            held => {
-                let held = held?;
-                session.output.done(&held, format!("{} holds {}: {}", held.user, machine.name, held.reason))
-            }
+            held => held?,
+        };
+        let mut body = json!({"reason": self.reason.as_ref().unwrap_or(&held.reason)});
+        if let Some(time::Time(until)) = self.until {
+            body["until"] = json!(until);
         }
+        let path = format!("/machine/{}/assignee/{}", machine.id, held.id);
+        let held: api::Assignee = client.put(&path, &body).await?;
+        session.output.done(&held, format!("{} holds {}: {}", held.user, machine.name, held.reason))
     }
 }

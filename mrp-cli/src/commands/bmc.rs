@@ -172,7 +172,7 @@ impl BmcCommand {
 }
 
 async fn list(session: &Session) -> Result<()> {
-    let bmcs: Vec<api::Bmc> = session.client.get("/bmc").await?;
+    let bmcs: Vec<api::Bmc> = session.client.list("/bmc", &[]).await?;
     session.output.list(
         &bmcs,
         &[

@@ -44,7 +44,7 @@ impl Events {
         if session.output == Format::Json && !self.follow {
             return session.output.list(&events, &[]);
         }
-        let machines: Vec<api::Machine> = session.client.get("/machine?show_all=true").await?;
+        let machines: Vec<api::Machine> = session.client.list("/machine?show_all=true", &[]).await?;
         let words = |event: &Event| words(event, &machines);
         if !self.follow {
             return events.iter().try_for_each(|event| line(words(event)));
@@ -55,7 +55,7 @@ impl Events {
         };
         events.iter().try_for_each(show)?;
         let after = events.last().map(|event| event.id.get());
-        let mut stream = EventStream::open(&session.client, parameters, after);
+        let mut stream = EventStream::<Event>::open(&session.client, parameters, after);
         loop {
             show(&stream.next().await?)?;
         }

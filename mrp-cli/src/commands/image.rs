@@ -6,15 +6,18 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mrp_core::api;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use tokio::fs::File;
 use tokio_util::io::ReaderStream;
 
 use crate::client::Upload as Description;
 use crate::commands::Session;
+use crate::commands::field::field;
 use crate::exit::{Exit, Usage};
 use crate::output::{or_none, when_http, yes};
 use crate::resolve::{self, any_image};
+
+mod replace;
 
 /// Kernels, initrds and boot loaders.
 #[derive(Debug, clap::Subcommand)]
@@ -23,6 +26,8 @@ pub(crate) enum ImageCommand {
     Show(Show),
     Upload(Upload),
     Set(Set),
+    Replace(replace::Replace),
+    Uploads(replace::Uploads),
     #[command(visible_alias = "delete")]
     Remove(Remove),
 }
@@ -137,6 +142,8 @@ impl ImageCommand {
             ImageCommand::Show(command) => command.run(session).await,
             ImageCommand::Set(command) => command.run(session).await,
             ImageCommand::Upload(command) => command.run(session).await,
+            ImageCommand::Replace(command) => command.run(session).await,
+            ImageCommand::Uploads(command) => command.run(session).await,
             ImageCommand::Remove(command) => command.run(session).await,
         }
     }
@@ -145,7 +152,7 @@ impl ImageCommand {
 impl List {
     async fn run(self, session: &Session) -> Result<()> {
         let path = format!("/image?show_all={}", !self.mine);
-        let images: Vec<api::Image> = session.client.get(&path).await?;
+        let images: Vec<api::Image> = session.client.list(&path, &[]).await?;
         session.output.list(
             &images,
             &[
@@ -165,7 +172,10 @@ impl List {
 impl Show {
     async fn run(self, session: &Session) -> Result<()> {
         let image = any_image(&session.client, &self.image).await?;
-        let detail: api::ImageDetail = session.client.get(&format!("/image/{}/detail", image.id)).await?;
+        let shown: Value = session.client.get(&format!("/image/{}/detail", image.id)).await?;
+        let detail: api::ImageDetail = serde_json::from_value(shown.clone())?;
+        let users = ["machines", "subarchs"].iter().filter_map(|kind| shown["used_by"][kind].as_array());
+        let users: Vec<String> = users.flatten().map(|user| field(user, "name")).collect();
         let facts = [
             ("name", image.name.clone()),
             ("id", image.id.to_string()),
@@ -177,8 +187,9 @@ impl Show {
             ("public", yes(image.public)),
             ("known good", yes(image.known_good)),
             ("description", or_none(image.description.as_ref())),
+            ("used by", users.join(", ")),
         ];
-        session.output.object(&detail, &facts)
+        session.output.object(&shown, &facts)
     }
 }
 

@@ -81,7 +81,7 @@ impl List {
     async fn run(self, session: &Session) -> Result<()> {
         let machine = resolve::machine(&session.client, &self.machine).await?;
         let path = format!("/machine/{}/interface", machine.id);
-        let interfaces: Vec<api::Interface> = session.client.get(&path).await?;
+        let interfaces: Vec<api::Interface> = session.client.list(&path, &[]).await?;
         session.output.list(
             &interfaces,
             &[

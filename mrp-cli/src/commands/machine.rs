@@ -7,9 +7,12 @@ use serde_json::{Map, Value, json};
 
 use crate::client::{Client, ClientError};
 use crate::commands::Session;
+use crate::commands::field::words;
 use crate::commands::interface::Mac;
 use crate::output::{or_none, yes};
-use crate::resolve::{self, find};
+use crate::resolve::{self, find, quoted};
+
+mod tag;
 
 /// Look at machines, add them, change what they boot.
 #[derive(Debug, clap::Subcommand)]
@@ -18,6 +21,8 @@ pub(crate) enum MachineCommand {
     Show(Show),
     Add(Add),
     Set(Set),
+    Tag(tag::Tag),
+    ConsoleTicket(tag::ConsoleTicket),
     #[command(visible_alias = "delete")]
     Remove(Remove),
 }
@@ -29,6 +34,8 @@ impl MachineCommand {
             MachineCommand::Show(command) => command.run(session).await,
             MachineCommand::Add(command) => command.run(session).await,
             MachineCommand::Set(command) => command.run(session).await,
+            MachineCommand::Tag(command) => command.run(session).await,
+            MachineCommand::ConsoleTicket(command) => command.run(session).await,
             MachineCommand::Remove(command) => command.run(session).await,
         }
     }
@@ -39,13 +46,18 @@ impl MachineCommand {
 /// Examples:
 ///   mrp machine list
 ///   mrp machine list --mine
+///   mrp machine list --tag ssd
 ///   mrp machine list -q '(and (= arch "arm64") (= assignee_count 0))'
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct List {
-    /// Those that match: s-expressions over name, arch, subarch, bmc_type, state, interface_count, assignee_count
+    /// Those that match: s-expressions over name, arch, subarch, bmc_type, state, power, free,
+    /// reserved_by, tag, interface_count, assignee_count
     #[arg(short, long)]
     query: Option<String>,
+    /// Those that have this tag; may be repeated
+    #[arg(long, value_name = "TAG")]
+    tag: Vec<String>,
     /// All machines; the default
     #[arg(long, conflicts_with = "mine")]
     all: bool,
@@ -57,8 +69,8 @@ pub struct List {
 impl List {
     async fn run(self, session: &Session) -> Result<()> {
         let mut parameters = vec![("show_all", (self.all || !self.mine).to_string())];
-        parameters.extend(self.query.map(|query| ("q", query)));
-        let machines: Vec<api::Machine> = session.client.query("/machine", &parameters).await?;
+        parameters.extend(with_tags(self.query, &self.tag).map(|query| ("q", query)));
+        let machines: Vec<api::Machine> = session.client.list("/machine", &parameters).await?;
         session.output.list(
             &machines,
             &[
@@ -70,6 +82,15 @@ impl List {
             ],
         )
     }
+}
+
+/// A query that asks for tags too.
+pub(super) fn with_tags(query: Option<String>, tags: &[String]) -> Option<String> {
+    if tags.is_empty() {
+        return query;
+    }
+    let tags = tags.iter().map(|tag| format!("(= tag {})", quoted(tag)));
+    Some(format!("(and {})", query.into_iter().chain(tags).collect::<Vec<_>>().join(" ")))
 }
 
 /// Show a machine: state, power, holder, what it boots, its newest run
@@ -87,13 +108,13 @@ impl Show {
     async fn run(self, session: &Session) -> Result<()> {
         let client = &session.client;
         let machine = resolve::machine(client, &self.machine).await?;
-        let detail: api::MachineDetail = client.get(&format!("/machine/{}/detail", machine.id)).await?;
+        let mut shown: Value = client.get(&format!("/machine/{}/detail", machine.id)).await?;
+        let detail: api::MachineDetail = serde_json::from_value(shown.clone())?;
         let power = if detail.has_bmc {
             client.get::<api::State>(&format!("/machine/{}/power", machine.id)).await?.state
         } else {
             "no BMC".to_owned()
         };
-        let mut shown = serde_json::to_value(&detail)?;
         shown["power"] = json!(power);
         let holders = detail.assignees.iter().map(|holder| match holder.reason.as_str() {
             "" => holder.user.clone(),
@@ -121,6 +142,7 @@ impl Show {
             ("power", power),
             ("held by", holders.collect::<Vec<_>>().join(", ")),
             ("arch", arch.collect::<Vec<_>>().join("/")),
+            ("tags", words(&shown, "tags")),
             ("netboot", detail.netboot.clone()),
             ("kernel", image_name(client, machine.kernel_id).await?),
             ("initrd", image_name(client, machine.initrd_id).await?),
@@ -181,15 +203,7 @@ pub struct Add {
 impl Add {
     async fn run(self, session: &Session) -> Result<()> {
         let client = &session.client;
-        let (arch, subarch) = match (self.arch.split_once('/'), &self.subarch) {
-            (Some((arch, subarch)), None) => (arch, Some(subarch)),
-            _ => (self.arch.as_str(), self.subarch.as_deref()),
-        };
-        let arch: api::Arch = find(client, arch).await?;
-        let subarch = match subarch {
-            Some(subarch) => Some(resolve::subarch(client, Some(&arch.name), subarch).await?.name),
-            None => None,
-        };
+        let (arch, subarch) = resolve::arch_and_subarch(client, &self.arch, self.subarch.as_deref()).await?;
         let bmc = match &self.bmc {
             Some(bmc) => Some(find::<api::Bmc>(client, bmc).await?.name),
             None => None,
@@ -199,7 +213,7 @@ impl Add {
             interfaces.push(mac.resolve(client).await?);
         }
         let Self { name, bmc_info, .. } = self;
-        let machine = api::NewMachine { name, arch: arch.name, subarch, bmc, bmc_info };
+        let machine = api::NewMachine { name, arch, subarch, bmc, bmc_info };
         let machine: api::Machine = client.post("/machine", &machine).await?;
         for interface in &interfaces {
             let added =
@@ -397,5 +411,19 @@ impl StateCommand {
         let answer = session.client.put(&path, &api::State { state: state.into() }).await;
         let answer: api::State = answer.map_err(|error| not_held(error, &machine.name))?;
         session.output.done(&answer, format!("machine {} is {}", machine.name, answer.state))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_narrow_a_query() {
+        let tags = ["ssd".to_owned(), "a\"b".to_owned()];
+        assert_eq!(with_tags(None, &tags[..1]).unwrap(), "(and (= tag \"ssd\"))");
+        let both = with_tags(Some("(= arch \"arm64\")".into()), &tags).unwrap();
+        assert_eq!(both, "(and (= arch \"arm64\") (= tag \"ssd\") (= tag \"a\\\"b\"))");
+        assert_eq!(with_tags(None, &[]), None);
     }
 }

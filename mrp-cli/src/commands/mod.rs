@@ -23,6 +23,7 @@ pub mod discovered;
 pub mod dnsmasq;
 pub mod doctor;
 pub mod event;
+mod field;
 pub mod image;
 pub mod interface;
 pub mod key;
@@ -36,6 +37,7 @@ pub mod reservation;
 pub mod run;
 pub mod serve;
 pub mod subarch;
+pub mod time;
 pub mod token;
 pub mod user;
 

@@ -7,6 +7,8 @@ use crate::commands::Session;
 use crate::output::{or_none, yes};
 use crate::resolve::find;
 
+mod addresses;
+
 /// Networks that machines are in; admins change them.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum NetworkCommand {
@@ -14,6 +16,8 @@ pub(crate) enum NetworkCommand {
     Show(Show),
     Add(Add),
     Set(Set),
+    Free(addresses::Free),
+    Addresses(addresses::Addresses),
     #[command(visible_alias = "delete")]
     Remove(Remove),
 }
@@ -110,6 +114,8 @@ impl NetworkCommand {
             NetworkCommand::Show(Show { network }) => show(session, &find(&session.client, &network).await?),
             NetworkCommand::Add(command) => command.run(session).await,
             NetworkCommand::Set(command) => command.run(session).await,
+            NetworkCommand::Free(command) => command.run(session).await,
+            NetworkCommand::Addresses(command) => command.run(session).await,
             NetworkCommand::Remove(Remove { network }) => {
                 let network: api::Network = find(&session.client, &network).await?;
                 session.client.delete(&format!("/network/{}", network.id)).await?;
@@ -120,7 +126,7 @@ impl NetworkCommand {
 }
 
 async fn list(session: &Session) -> Result<()> {
-    let networks: Vec<api::Network> = session.client.get("/network").await?;
+    let networks: Vec<api::Network> = session.client.list("/network", &[]).await?;
     session.output.list(
         &networks,
         &[

@@ -5,14 +5,14 @@ use mrp_core::api;
 use serde_json::json;
 
 use crate::client::{Client, ClientError};
-use crate::commands::{Session, assignment};
+use crate::commands::{Session, assignment, time};
 use crate::resolve::{self, quoted};
 
 /// Take a free machine
 ///
 /// Examples:
 ///   mrp reserve node-01 --reason "kernel bisect"
-///   mrp reserve --query '(= arch "arm64")'
+///   mrp reserve --query '(= arch "arm64")' --until 3d
 ///   mrp reserve node-01 --for alice      (admins; whoever holds it)
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -26,6 +26,9 @@ pub struct Reserve {
     /// Why, for the others
     #[arg(long, default_value = "")]
     reason: String,
+    /// Until when: 2026-01-31, 2026-01-31T12:00:00Z, or for how long: 3d, 12h [default: until it is given back]
+    #[arg(long, value_name = "TIME", value_parser = time::future)]
+    until: Option<time::Time>,
     /// Give it to this user, whoever holds it (admins)
     #[arg(long = "for", value_name = "USER", requires = "machine")]
     holder: Option<String>,
@@ -39,13 +42,16 @@ impl Reserve {
             None => None,
         };
         if let (Some(user), Some(machine)) = (&self.holder, &wanted) {
-            return assignment::give(session, machine, user, &self.reason).await;
+            return assignment::give(session, machine, user, &self.reason, self.until).await;
         }
         let query = match &wanted {
             Some(machine) => format!("(= name {})", quoted(&machine.name)),
             None => self.query.unwrap_or_default(),
         };
-        let body = json!({"query": query, "reason": self.reason});
+        let mut body = json!({"query": query, "reason": self.reason});
+        if let Some(time::Time(until)) = self.until {
+            body["until"] = json!(until);
+        }
         match (client.post::<api::Machine>("/machine/reservation", &body).await, wanted) {
             (Ok(machine), _) => session.output.done(&machine, format!("you hold {}", machine.name)),
             (Err(error), Some(machine)) if error.status() == Some(404) => {

@@ -154,7 +154,7 @@ impl List {
             parameters.push(("active", "true".into()));
         }
         let runs: Vec<Run> = session.client.query("/run", &parameters).await?;
-        let machines: Vec<api::Machine> = session.client.get("/machine?show_all=true").await?;
+        let machines: Vec<api::Machine> = session.client.list("/machine?show_all=true", &[]).await?;
         let name =
             |run: &Run| machines.iter().find(|machine| machine.id == run.machine).map(|m| m.name.clone());
         session.output.list(

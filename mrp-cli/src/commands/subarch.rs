@@ -139,8 +139,8 @@ fn told(subarch: &api::Subarch, done: &str) -> String {
 }
 
 async fn list(session: &Session) -> Result<()> {
-    let subarchs: Vec<api::Subarch> = session.client.get("/subarch").await?;
-    let images: Vec<api::Image> = session.client.get("/image?show_all=true").await?;
+    let subarchs: Vec<api::Subarch> = session.client.list("/subarch", &[]).await?;
+    let images: Vec<api::Image> = session.client.list("/image?show_all=true", &[]).await?;
     let loader = |subarch: &api::Subarch| {
         let id = subarch.bootloader_id?;
         Some(

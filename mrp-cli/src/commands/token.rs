@@ -77,7 +77,7 @@ impl TokenCommand {
 impl List {
     async fn run(self, session: &Session) -> Result<()> {
         let path = if self.all { "/token?all=true" } else { "/token" };
-        let tokens: Vec<api::Token> = session.client.get(path).await?;
+        let tokens: Vec<api::Token> = session.client.list(path, &[]).await?;
         session.output.list(
             &tokens,
             &[

@@ -161,7 +161,7 @@ impl UserCommand {
 }
 
 async fn list(session: &Session) -> Result<()> {
-    let users: Vec<api::User> = session.client.get("/user").await?;
+    let users: Vec<api::User> = session.client.list("/user", &[]).await?;
     session.output.list(
         &users,
         &[
