@@ -165,10 +165,10 @@ pub fn yes(value: bool) -> String {
     if value { "yes" } else { "no" }.into()
 }
 
-/// A time to the second, as people read it; JSON has the milliseconds.
+/// A time to the second, as people read it (UTC); JSON has the milliseconds.
 pub fn when(time: Timestamp) -> String {
     let text = time.to_string();
-    text.split_once('.').map_or(text.clone(), |(seconds, _)| format!("{seconds}Z"))
+    text.split_once('.').map_or(text.clone(), |(seconds, _)| format!("{}Z", seconds.replace('T', " ")))
 }
 
 /// A time of mr-provisioner's routes (`Wed, 25 Nov 2026 08:43:44 GMT`, RFC 9110, 5.6.7) as people read the others.
@@ -177,7 +177,7 @@ pub fn when_http(text: &str) -> String {
     let words: Vec<&str> = text.split(' ').collect();
     let [_, day, month, year, time, "GMT"] = words.as_slice() else { return text.to_owned() };
     match MONTHS.find(month) {
-        Some(at) if month.len() == 3 => format!("{year}-{:02}-{day}T{time}Z", at / 3 + 1),
+        Some(at) if month.len() == 3 => format!("{year}-{:02}-{day} {time}Z", at / 3 + 1),
         _ => text.to_owned(),
     }
 }
@@ -201,8 +201,8 @@ mod tests {
 
     #[test]
     fn times_of_both_kinds_look_alike() {
-        assert_eq!(when(Timestamp(1_764_000_000_123)), "2025-11-24T16:00:00Z");
-        assert_eq!(when_http("Wed, 25 Nov 2026 08:43:44 GMT"), "2026-11-25T08:43:44Z");
+        assert_eq!(when(Timestamp(1_764_000_000_123)), "2025-11-24 16:00:00Z");
+        assert_eq!(when_http("Wed, 25 Nov 2026 08:43:44 GMT"), "2026-11-25 08:43:44Z");
         assert_eq!(when_http("yesterday"), "yesterday");
     }
 

@@ -11,8 +11,32 @@ pub(crate) fn lay_out(rows: &[Vec<String>], terminal: Option<usize>) -> Vec<Stri
     let mut widths = natural_widths(rows);
     if let Some(terminal) = terminal {
         fit(&mut widths, rows, terminal);
+        if needed(&widths) > terminal {
+            let filled = without_empty_columns(rows);
+            let mut widths = natural_widths(&filled);
+            fit(&mut widths, &filled, terminal);
+            return filled.iter().flat_map(|row| lines_of(row, &widths)).collect();
+        }
     }
     rows.iter().flat_map(|row| lines_of(row, &widths)).collect()
+}
+
+fn needed(widths: &[usize]) -> usize {
+    widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
+}
+
+/// Without the columns that have nothing but a heading.
+fn without_empty_columns(rows: &[Vec<String>]) -> Vec<Vec<String>> {
+    let is_filled =
+        |column: usize| rows.iter().skip(1).any(|row| row.get(column).is_some_and(|c| !c.is_empty()));
+    let filled = |row: &Vec<String>| {
+        row.iter()
+            .enumerate()
+            .filter(|(column, _)| is_filled(*column))
+            .map(|(_, cell)| cell.clone())
+            .collect()
+    };
+    rows.iter().map(filled).collect()
 }
 
 fn natural_widths(rows: &[Vec<String>]) -> Vec<usize> {
@@ -32,7 +56,6 @@ fn fit(widths: &mut [usize], rows: &[Vec<String>], terminal: usize) {
             cells.flat_map(|cell| cell.split(' ')).map(UnicodeWidthStr::width).max().unwrap_or(0)
         })
         .collect();
-    let needed = |widths: &[usize]| widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
     while needed(widths) > terminal {
         let candidates = (0..widths.len()).filter(|&column| widths[column] > least[column]);
         let Some(widest) = candidates.max_by_key(|&column| widths[column]) else { return };
@@ -111,5 +134,12 @@ mod tests {
         let narrower = lay_out(&table, Some(10)).join("\n");
         assert!(narrower.contains("alice/vmlinuz.1a2b3c4d"), "a name stays whole: {narrower}");
         assert_eq!(lay_out(&table, Some(80)).len(), 2);
+    }
+
+    #[test]
+    fn a_terminal_that_is_too_narrow_is_spared_empty_columns() {
+        let table = rows(&[&["NAME", "DESCRIPTION", "ARCH"], &["alice/vmlinuz", "", "arm64"]]);
+        assert_eq!(lay_out(&table, Some(22)), ["NAME           ARCH", "alice/vmlinuz  arm64"]);
+        assert_eq!(lay_out(&table, Some(33))[0], "NAME           DESCRIPTION  ARCH");
     }
 }
