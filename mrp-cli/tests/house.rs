@@ -120,6 +120,21 @@ fn state_machines_have_no_clock_randomness_await_or_log() {
 }
 
 #[test]
+fn the_audit_log_is_only_added_to() {
+    let mut files = Vec::new();
+    sources(&root().join("mrp-store/src"), &mut files);
+    let mut removes = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(!text.contains("UPDATE audit"), "{} changes audit entries", file.display());
+        if text.contains("DELETE FROM audit") {
+            removes.push(file);
+        }
+    }
+    assert_eq!(removes, [root().join("mrp-store/src/sql/retention.rs")]);
+}
+
+#[test]
 fn the_map_of_the_readme_is_the_disk() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let map =

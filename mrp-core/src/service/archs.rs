@@ -79,7 +79,7 @@ impl Archs<'_> {
         let mut arch =
             archs.into_iter().find(|arch| arch.id == id).ok_or_else(|| Error::not_found("arch", id))?;
         self.1.check(arch.revision)?;
-        let changes = json!({"name": [arch.name, name]});
+        let changes = json!({"name": [arch.name, name], "description": [arch.description, description]});
         (arch.name, arch.description) = (name.into(), description.into());
         let journal = self.0.draft(actor)?.audit("update", "arch", name, changes).done();
         self.1.settle(self.0.store().update_arch(&arch, &journal).await, arch.revision)
@@ -135,6 +135,8 @@ impl Archs<'_> {
         let mut subarch = self.subarch(actor, id).await?;
         self.1.check(subarch.revision)?;
         let changes = json!({
+            "name": [subarch.name, spec.name],
+            "description": [subarch.description, spec.description],
             "bootloader": [subarch.bootloader, spec.bootloader],
             "efiboot": [subarch.efi_boot, spec.efi_boot],
         });

@@ -131,6 +131,8 @@ impl Bmcs<'_> {
             "address": [entry.address, spec.address],
             "driver": [entry.driver, spec.driver],
             "username": [entry.username, spec.username],
+            "privilege": [entry.privilege, spec.privilege],
+            "options": if entry.options == spec.options { "kept" } else { "changed" },
             "password": if spec.password.is_some() { "changed" } else { "kept" },
         });
         if let Some(password) = &spec.password {

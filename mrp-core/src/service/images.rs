@@ -120,6 +120,7 @@ impl Images<'_> {
             return Err(forbidden());
         }
         self.1.check(image.revision)?;
+        let old = image.clone();
         if let Some(arch) = change.arch {
             image.arch = self.0.archs().by_name(actor, arch.as_deref().unwrap_or("")).await?.id;
         }
@@ -131,10 +132,11 @@ impl Images<'_> {
         image.known_good = change.known_good.unwrap_or(image.known_good);
         image.public = change.public.unwrap_or(image.public);
         let changes = json!({
-            "type": image.kind,
-            "description": image.description,
-            "known_good": image.known_good,
-            "public": image.public,
+            "arch": [old.arch, image.arch],
+            "type": [old.kind, image.kind],
+            "description": [old.description, image.description],
+            "known_good": [old.known_good, image.known_good],
+            "public": [old.public, image.public],
         });
         let journal = self.0.draft(actor)?.audit("update", "image", &image.name, changes).done();
         let image = self.1.settle(self.0.store().update_image(&image, &journal).await, image.revision)?;
