@@ -6,6 +6,7 @@
 
 mod debug;
 pub mod dhcp;
+mod lab;
 pub mod settings;
 
 use schemars::JsonSchema;
@@ -15,6 +16,8 @@ use serde_json::{Map, Value};
 use crate::id::Timestamp;
 use crate::run::{RunPlan, Stage};
 use crate::token::Scope;
+
+pub use lab::{ConsoleTicket, DiscoveredMachine, FreeAddresses, NetworkAddress, SeenPower, TagChange, Tags};
 
 /// One line of text: no control characters.
 const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
@@ -71,6 +74,12 @@ pub struct MachineDetail {
     pub assignees: Vec<Assignee>,
     /// Its interfaces.
     pub interfaces: Vec<Interface>,
+    /// Its tags, sorted.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Its power as last seen; `null` if it never was.
+    #[serde(default)]
+    pub power: Option<SeenPower>,
     /// Its newest run.
     pub run: Option<Run>,
 }
@@ -164,6 +173,9 @@ pub struct Assignee {
     pub id: i64,
     /// Why.
     pub reason: String,
+    /// Until when; absent if that is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
     /// User's name.
     pub user: String,
 }

@@ -1,7 +1,7 @@
 //! The nouns of mrp, their rules, the traits behind which the world lies, and the service layer.
 //!
 //! Nouns, one a file: [`user`], [`token`], [`arch`], [`bmc_entry`], [`network`], [`machine`], [`image`], [`answer_file`], [`run`],
-//! [`event`], [`lease`]. Traits: [`bmc`], [`store`], [`blob`], [`dhcp`], [`render`], [`clock`]. What a client that
+//! [`event`], [`lease`], [`console`]. Traits: [`bmc`], [`store`], [`blob`], [`dhcp`], [`render`], [`clock`]. What a client that
 //! netboots gets is decided in [`boot`] and in the service.
 
 pub mod actor;
@@ -15,6 +15,7 @@ pub mod boot;
 pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod console;
 pub mod dhcp;
 pub mod error;
 pub mod event;

@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer_file::AnswerFileId;
 use crate::arch::{ArchId, SubarchId};
+use crate::bmc::Power;
 use crate::bmc_entry::BmcId;
 use crate::error::Error;
 use crate::id::{Id, Timestamp};
 use crate::image::ImageId;
+use crate::lease::Lease;
 use crate::mac::MacAddr;
-use crate::network::NetworkId;
+use crate::network::{Network, NetworkId};
 use crate::run::RunId;
 use crate::user::UserId;
 
@@ -131,7 +133,7 @@ impl Machine {
 
     /// The host name: the name with everything but ASCII letters and digits made `-`.
     pub fn hostname(&self) -> String {
-        self.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+        hostname_of(&self.name)
     }
 
     /// Checks the rules of a machine by itself.
@@ -140,6 +142,11 @@ impl Machine {
         check_text("bmc_info", &self.bmc_info, 0, 256)?;
         check_text("kernel_opts", self.kernel_options.as_deref().unwrap_or(""), 0, 1024)
     }
+}
+
+/// The host name of the machine of a name.
+pub fn hostname_of(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
 }
 
 /// Refuses text that is too short, too long (in characters) or has control characters in it.
@@ -219,6 +226,71 @@ pub struct Assignment {
     pub reason: String,
     /// Since when.
     pub since: Timestamp,
+    /// Until when; the service gives the machine back then.
+    pub until: Option<Timestamp>,
+}
+
+/// A machine with the names that its ids stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineView {
+    /// The machine.
+    pub machine: Machine,
+    /// Name of its architecture.
+    pub arch: String,
+    /// Name of its subarchitecture.
+    pub subarch: Option<String>,
+}
+
+/// An interface with its network and lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterfaceView {
+    /// The interface.
+    pub interface: Interface,
+    /// The network it is in.
+    pub network: Option<Network>,
+    /// Its last lease.
+    pub lease: Option<Lease>,
+}
+
+/// What DHCP has to know of a client that is a machine's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DhcpClient {
+    /// The machine.
+    pub machine: Machine,
+    /// The interface that asks.
+    pub interface: Interface,
+    /// Name of the boot loader image of the machine's subarchitecture.
+    pub boot_loader: Option<String>,
+}
+
+/// A machine's power as last seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeenPower {
+    /// The state.
+    pub power: Power,
+    /// When the BMC told it.
+    pub at: Timestamp,
+}
+
+/// Most tags of a machine.
+pub const MAX_TAGS: usize = 32;
+
+/// Checks a tag: 1 to 64 ASCII letters, digits and `. _ - : / =`, so that it is one word on a command line.
+pub fn check_tag(tag: &str) -> Result<(), Error> {
+    let length = tag.chars().count();
+    if !(1..=64).contains(&length) {
+        return Err(Error::invalid("tags", format!("a tag of {length} characters; 1 to 64 are allowed")));
+    }
+    if let Some(c) = tag.chars().find(|c| !c.is_ascii_alphanumeric() && !"._-:/=".contains(*c)) {
+        return Err(Error::invalid(
+            "tags",
+            format!("{c:?} in {tag:?}; a tag has letters, digits and . _ - : / ="),
+        ));
+    }
+    if tag.starts_with('-') {
+        return Err(Error::invalid("tags", format!("{tag:?} begins with -")));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -228,6 +300,26 @@ mod tests {
     #[test]
     fn the_host_name_is_the_name_made_safe() {
         assert_eq!(Machine::new("lab.node_1", Id::new(1)).hostname(), "lab-node-1");
+    }
+
+    #[test]
+    fn a_tag_is_one_word() {
+        for (tag, ok) in [
+            ("ssd", true),
+            ("rack:b/12", true),
+            ("size=4", true),
+            ("größe", false),
+            (&*"x".repeat(64), true),
+            (&*"x".repeat(65), false),
+            ("", false),
+            ("a b", false),
+            ("-old", false),
+            ("+new", false),
+            ("a,b", false),
+            ("a\0", false),
+        ] {
+            assert_eq!(check_tag(tag).is_ok(), ok, "{tag:?}");
+        }
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //! the work, writes the event in the same transaction, and answers a typed result.
 //!
 //! The parts, one file a noun: [`users`], [`logins`], [`tokens`], [`archs`], [`bmcs`], [`networks`], [`machines`], [`interfaces`],
-//! [`assignments`], [`images`], [`answer_files`], [`power`], [`runs`], [`boot`], [`discovery`], [`events`],
+//! [`assignments`], [`images`], [`answer_files`], [`power`], [`runs`], [`boot`], [`discovery`], [`consoles`], [`events`],
 //! [`audit`], [`keys`].
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ pub mod assignments;
 pub mod audit;
 pub mod bmcs;
 pub mod boot;
+pub mod consoles;
 pub mod discovery;
 mod elsewhere;
 pub mod events;
@@ -48,6 +50,7 @@ pub mod logins;
 pub mod machines;
 pub mod networks;
 pub mod power;
+mod references;
 mod retention;
 pub mod runs;
 pub mod tokens;
@@ -195,6 +198,7 @@ impl Builder {
             refusals: Mutex::default(),
             known_tokens: Mutex::default(),
             hashing: Semaphore::new(HASHES_AT_ONCE),
+            dhcp_changes: AtomicU64::default(),
             dhcp_turn: tokio::sync::Mutex::default(),
             content_turn: tokio::sync::RwLock::default(),
             changed: watch::Sender::new(0),
@@ -241,8 +245,10 @@ pub(crate) struct Inner {
     pub(crate) known_tokens: Mutex<logins::KnownTokens>,
     /// Password hashes that are calculated at the same time.
     pub(crate) hashing: Semaphore,
-    /// Held while the DHCP server is told the addresses.
-    pub(crate) dhcp_turn: tokio::sync::Mutex<()>,
+    /// Changes of addresses so far.
+    pub(crate) dhcp_changes: AtomicU64,
+    /// Held while the DHCP server is told the addresses: how many changes it knows.
+    pub(crate) dhcp_turn: tokio::sync::Mutex<u64>,
     /// Shared by uploads between content and row; held alone while content without rows is removed.
     pub(crate) content_turn: tokio::sync::RwLock<()>,
     /// Changes with each write of events; followers read the store when it does.

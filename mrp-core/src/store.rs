@@ -15,8 +15,8 @@ use crate::id::Timestamp;
 use crate::image::{Digest, Image, ImageId};
 use crate::lease::{Discovered, Lease};
 use crate::mac::MacAddr;
-use crate::machine::{Assignment, AssignmentId, Interface, InterfaceId, Machine, MachineId};
-use crate::network::{Network, NetworkId};
+use crate::machine::{Machine, MachineId};
+use crate::network::{Network, NetworkAddress, NetworkId};
 use crate::run::{Run, RunId};
 use crate::token::{Token, TokenId};
 use crate::user::{User, UserId};
@@ -28,6 +28,10 @@ mod retention;
 pub use key::{KeyStore, Resealed};
 pub use logins::LoginStore;
 pub use retention::RetentionStore;
+
+mod machine;
+
+pub use machine::{MachineCount, MachineFilter, MachineReference, MachineStore};
 
 /// Why a store did not do it. A failed write has changed nothing.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +121,12 @@ pub trait TokenStore {
 pub trait ArchStore {
     /// All architectures.
     async fn archs(&self) -> StoreResult<Vec<Arch>>;
+    /// An architecture by name.
+    async fn arch_by_name(&self, name: &str) -> StoreResult<Option<Arch>>;
+    /// A subarchitecture by id.
+    async fn subarch(&self, id: SubarchId) -> StoreResult<Option<Subarch>>;
+    /// A subarchitecture by its name within its architecture.
+    async fn subarch_by_name(&self, arch: ArchId, name: &str) -> StoreResult<Option<Subarch>>;
     /// All subarchitectures.
     async fn subarchs(&self) -> StoreResult<Vec<Subarch>>;
     /// Stores a new architecture. `Conflict` on the name.
@@ -153,6 +163,10 @@ pub trait BmcStore {
 pub trait NetworkStore {
     /// All networks.
     async fn networks(&self) -> StoreResult<Vec<Network>>;
+    /// By id.
+    async fn network(&self, id: NetworkId) -> StoreResult<Option<Network>>;
+    /// Addresses that interfaces of a network, or of all, have configured, with their machines, in numerical order.
+    async fn configured_addresses(&self, network: Option<NetworkId>) -> StoreResult<Vec<NetworkAddress>>;
     /// Stores a new network. `Conflict` on name and subnet; overlap with another is checked in the same transaction.
     async fn insert_network(&self, network: &Network, journal: &Journal) -> StoreResult<Network>;
     /// Changes a network, with the same checks.
@@ -171,73 +185,12 @@ pub trait NetworkStore {
     async fn delete_lease(&self, mac: MacAddr) -> StoreResult<()>;
     /// Discovered clients, newest first.
     async fn discovered(&self) -> StoreResult<Vec<Discovered>>;
+    /// A discovered client.
+    async fn discovered_client(&self, mac: MacAddr) -> StoreResult<Option<Discovered>>;
     /// Stores or renews a discovered client; values that are `None` keep what was known.
     async fn put_discovered(&self, client: &Discovered) -> StoreResult<()>;
     /// Forgets a discovered client, if there is one.
     async fn delete_discovered(&self, mac: MacAddr) -> StoreResult<()>;
-}
-
-/// Which machines a list is to have.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MachineFilter {
-    /// Only those that this user holds.
-    pub held_by: Option<UserId>,
-}
-
-/// Machines, interfaces and assignments.
-#[async_trait]
-pub trait MachineStore {
-    /// Machines that match.
-    async fn machines(&self, filter: &MachineFilter) -> StoreResult<Vec<Machine>>;
-    /// By id.
-    async fn machine(&self, id: MachineId) -> StoreResult<Option<Machine>>;
-    /// By name.
-    async fn machine_by_name(&self, name: &str) -> StoreResult<Option<Machine>>;
-    /// Names of machines that use an image as kernel or initrd.
-    async fn machines_using_image(&self, image: ImageId) -> StoreResult<Vec<String>>;
-    /// Names of machines that use an answer file.
-    async fn machines_using_answer_file(&self, answer_file: AnswerFileId) -> StoreResult<Vec<String>>;
-    /// Stores a new machine. `Conflict` on the name.
-    async fn insert_machine(&self, machine: &Machine, journal: &Journal) -> StoreResult<Machine>;
-    /// Changes a machine.
-    async fn update_machine(&self, machine: &Machine, journal: &Journal) -> StoreResult<Machine>;
-    /// Removes a machine with its interfaces, assignments, runs and events. `InUse` by an active run.
-    async fn delete_machine(&self, machine: &Machine, journal: &Journal) -> StoreResult<()>;
-
-    /// A machine's interfaces.
-    async fn interfaces(&self, machine: MachineId) -> StoreResult<Vec<Interface>>;
-    /// All interfaces of all machines.
-    async fn all_interfaces(&self) -> StoreResult<Vec<Interface>>;
-    /// By MAC address.
-    async fn interface_by_mac(&self, mac: MacAddr) -> StoreResult<Option<Interface>>;
-    /// The interface with this static or reserved address; the first if several networks have it.
-    async fn interface_by_address(&self, address: std::net::Ipv4Addr) -> StoreResult<Option<Interface>>;
-    /// Stores a new interface. `Conflict` on the MAC, and on an address within its network.
-    async fn insert_interface(&self, interface: &Interface, journal: &Journal) -> StoreResult<Interface>;
-    /// Changes an interface, with the same checks.
-    async fn update_interface(&self, interface: &Interface, journal: &Journal) -> StoreResult<Interface>;
-    /// Removes an interface.
-    async fn delete_interface(&self, id: InterfaceId, journal: &Journal) -> StoreResult<()>;
-
-    /// Assignments of a machine.
-    async fn assignments(&self, machine: MachineId) -> StoreResult<Vec<Assignment>>;
-    /// All assignments of all machines.
-    async fn all_assignments(&self) -> StoreResult<Vec<Assignment>>;
-    /// Stores a new assignment. `Conflict` if the user holds the machine already.
-    async fn insert_assignment(&self, assignment: &Assignment, journal: &Journal) -> StoreResult<Assignment>;
-    /// Changes an assignment.
-    async fn update_assignment(&self, assignment: &Assignment, journal: &Journal) -> StoreResult<Assignment>;
-    /// Claims the first machine of the list, in its order, that nobody holds: exactly one of several concurrent
-    /// claims gets it. `None` if all are held. `assignment.machine` is filled in.
-    async fn claim_machine(
-        &self,
-        candidates: &[MachineId],
-        assignment: &Assignment,
-        journal: &Journal,
-    ) -> StoreResult<Option<Assignment>>;
-    /// Ends an assignment and changes its machine in the same transaction. `NotFound` if it is gone.
-    async fn end_assignment(&self, id: AssignmentId, machine: &Machine, journal: &Journal)
-    -> StoreResult<()>;
 }
 
 /// Images and answer files.

@@ -40,7 +40,7 @@ async fn a_machine_is_its_holders_and_the_admins() {
     forbidden("cancel", mrp.runs().cancel(bob, run.id).await);
     let name = || InterfaceChange { identifier: Some(Some("eth9".into())), ..InterfaceChange::default() };
     forbidden("interface", mrp.interfaces().update(bob, node.id, interface.id, name()).await);
-    forbidden("reason", mrp.assignments().explain(bob, node.id, own.id, "x").await);
+    forbidden("reason", mrp.assignments().explain(bob, node.id, own.id, "x", None).await);
     forbidden("give back", mrp.assignments().give_back(bob, node.id, own.id).await);
     assert_eq!(lab.journal().await, before, "a refusal writes nothing");
 
@@ -48,7 +48,7 @@ async fn a_machine_is_its_holders_and_the_admins() {
         mrp.machines().set(actor, node.id, options(&actor.name)).await.unwrap();
         mrp.power(actor, node.id).on().await.unwrap();
         mrp.interfaces().update(actor, node.id, interface.id, name()).await.unwrap();
-        mrp.assignments().explain(actor, node.id, own.id, &actor.name).await.unwrap();
+        mrp.assignments().explain(actor, node.id, own.id, &actor.name, None).await.unwrap();
     }
     assert_eq!(lab.machine(&node).await.kernel_options.as_deref(), Some("root"));
     mrp.machines().get(bob, node.id).await.unwrap();
@@ -107,7 +107,7 @@ async fn what_the_site_is_made_of_is_the_admins() {
     forbidden("interface", mrp.interfaces().delete(alice, node.id, interface.id).await);
     let change = InterfaceChange { mac: Some(mac), ..InterfaceChange::default() };
     forbidden("MAC", mrp.interfaces().update(alice, node.id, interface.id, change).await);
-    forbidden("assign", mrp.assignments().assign(alice, node.id, "bob", "").await);
+    forbidden("assign", mrp.assignments().assign(alice, node.id, "bob", "", None).await);
     forbidden("audit", mrp.events().audit(alice, AuditFilter::default()).await);
     assert_eq!(lab.journal().await, before, "a refusal writes nothing");
 

@@ -6,6 +6,7 @@ use mrp_core::event::EventKind;
 use mrp_core::machine::{MachineState, Netboot};
 use mrp_core::run::RunStatus;
 use mrp_core::service::machines::Settings;
+use mrp_core::store::Page;
 use mrp_core::{Actor, Error};
 
 mod lab;
@@ -18,8 +19,8 @@ async fn exactly_one_of_many_reserves_a_machine() {
     let node = lab.bare_node("m1", true).await;
     let assignments = lab.mrp.assignments();
     let (alice, bob) = tokio::join!(
-        assignments.reserve(&lab.alice, r#"(= name "m1")"#, "mine"),
-        assignments.reserve(&lab.bob, r#"(= arch "x86_64")"#, "mine too")
+        assignments.reserve(&lab.alice, r#"(= name "m1")"#, "mine", None),
+        assignments.reserve(&lab.bob, r#"(= arch "x86_64")"#, "mine too", None)
     );
     let winners = [&alice, &bob].iter().filter(|result| result.is_ok()).count();
     assert_eq!(winners, 1, "{alice:?} {bob:?}");
@@ -28,7 +29,7 @@ async fn exactly_one_of_many_reserves_a_machine() {
     let holders = lab.mrp.assignments().list(&lab.admin, node.id).await.unwrap();
     assert_eq!(holders.len(), 1);
     assert_eq!(lab.texts(&node, EventKind::Assignment).await, [format!("reserved by {}", holders[0].user)]);
-    let query = refusal(lab.mrp.assignments().reserve(&lab.alice, "(nonsense)", "").await);
+    let query = refusal(lab.mrp.assignments().reserve(&lab.alice, "(nonsense)", "", None).await);
     assert!(query.contains("nonsense"), "{query}");
 }
 
@@ -54,7 +55,7 @@ async fn giving_back_cuts_what_the_holder_had() {
     assert!(refused.last().unwrap().contains("old or foreign token"), "{refused:?}");
     forbidden("its power", lab.mrp.power(&lab.alice, node.id).off().await);
     forbidden("its state", lab.mrp.machines().set_state(&lab.alice, node.id, MachineState::Ready).await);
-    let machine = lab.mrp.assignments().reserve(&lab.bob, r#"(= name "m1")"#, "next").await.unwrap();
+    let machine = lab.mrp.assignments().reserve(&lab.bob, r#"(= name "m1")"#, "next", None).await.unwrap();
     assert_eq!(machine.machine.id, node.id);
 }
 
@@ -62,8 +63,8 @@ async fn giving_back_cuts_what_the_holder_had() {
 async fn a_second_holder_keeps_the_machine() {
     let lab = Lab::new().await;
     let node = lab.node("m1").await;
-    lab.mrp.assignments().assign(&lab.admin, node.id, "bob", "both").await.unwrap();
-    let twice = refusal(lab.mrp.assignments().assign(&lab.admin, node.id, "bob", "again").await);
+    lab.mrp.assignments().assign(&lab.admin, node.id, "bob", "both", None).await.unwrap();
+    let twice = refusal(lab.mrp.assignments().assign(&lab.admin, node.id, "bob", "again", None).await);
     assert_eq!(twice, "bob holds this machine already");
     let run = lab.started(&node).await;
     let token = lab.install(&node).await;
@@ -81,7 +82,7 @@ async fn machines_are_ones_own_or_all() {
     lab.node("m1").await;
     let two = lab.bare_node("m2", true).await;
     let names = async |actor: &Actor, all| -> Vec<String> {
-        let list = lab.mrp.machines().list(actor, all, None).await.unwrap();
+        let list = lab.mrp.machines().list(actor, all, None, Page::default()).await.unwrap();
         list.into_iter().map(|view| view.machine.name).collect()
     };
     assert_eq!(names(&lab.alice, false).await, ["m1"]);

@@ -49,13 +49,13 @@ async fn a_token_to_read_changes_nothing() {
         only_looks("power", mrp.power(&reader, node.id).on().await);
         only_looks("provision", mrp.runs().start(&reader, node.id, StartRun::default()).await);
         only_looks("cancel", mrp.runs().cancel(&reader, run.id).await);
-        only_looks("reserve", mrp.assignments().reserve(&reader, "", "").await);
+        only_looks("reserve", mrp.assignments().reserve(&reader, "", "", None).await);
         only_looks("give back", mrp.assignments().give_back(&reader, node.id, own.id).await);
         only_looks("token", mrp.users().create_token(&reader, of(Scope::Read)).await);
         only_looks("image", mrp.images().upload(&reader).await.map(drop));
         only_looks("user", mrp.users().update(&reader, owner.user.unwrap(), UserChange::default()).await);
         assert_eq!(lab.journal().await, before, "a refusal writes nothing");
-        mrp.machines().list(&reader, true, None).await.unwrap();
+        mrp.machines().list(&reader, true, None, mrp_core::store::Page::default()).await.unwrap();
         mrp.power(&reader, node.id).status().await.unwrap();
         mrp.events().list(&reader, EventFilter::default()).await.unwrap();
     }
@@ -76,7 +76,7 @@ async fn an_admins_token_to_use_is_a_plain_users() {
     forbidden("another's machine", mrp.power(&user, node.id).on().await);
     forbidden("all tokens", mrp.users().all_tokens(&user).await);
     let free = lab.bare_node("m2", true).await;
-    mrp.assignments().reserve(&user, "", "mine").await.unwrap();
+    mrp.assignments().reserve(&user, "", "mine", None).await.unwrap();
     mrp.power(&user, free.id).on().await.unwrap();
     lab::upload(mrp, &user, "vmlinuz", ImageKind::Kernel, false).await;
 }

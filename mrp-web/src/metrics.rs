@@ -57,18 +57,18 @@ impl Metrics {
 /// The whole text of a scrape, without what others add.
 pub(crate) async fn text(metrics: &Metrics, service: &Provisioner) -> Result<String, Error> {
     let actor = Actor::system();
-    let machines = service.machines().list(&actor, true, None).await?;
+    let counts = service.machines().count(&actor).await?;
     let active = service.runs().list(&actor, RunFilter { active: true, ..RunFilter::default() }).await?;
     let last = service.events().list(&actor, EventFilter { last: 1, ..EventFilter::default() }).await?;
     let mut out = String::new();
     head(&mut out, "mrp_machines", "gauge", "Machines by state.");
     for state in [MachineState::Unknown, MachineState::Ready, MachineState::Provisioning, MachineState::Error]
     {
-        let count = machines.iter().filter(|view| view.machine.state == state).count();
+        let count: u64 = counts.iter().filter(|count| count.state == state).map(|count| count.count).sum();
         let _ = writeln!(out, "mrp_machines{{state=\"{state}\"}} {count}");
     }
     head(&mut out, "mrp_machines_netboot", "gauge", "Machines that netboot when they start.");
-    let armed = machines.iter().filter(|view| view.machine.netboot.is_on()).count();
+    let armed: u64 = counts.iter().filter(|count| count.netboot).map(|count| count.count).sum();
     let _ = writeln!(out, "mrp_machines_netboot {armed}");
     head(&mut out, "mrp_runs_active", "gauge", "Provision runs under way.");
     let _ = writeln!(out, "mrp_runs_active {}", active.len());

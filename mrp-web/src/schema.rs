@@ -3,7 +3,7 @@
 
 use std::str::FromStr;
 
-use mrp_core::id::Id;
+use mrp_core::id::{Id, Timestamp};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -84,6 +84,17 @@ impl Fields {
         match self.0.get(key) {
             Some(Value::Null) => Ok(Some(None)),
             _ => Ok(self.text(key, max)?.map(Some)),
+        }
+    }
+
+    /// A time as RFC 3339 writes it, or `null`.
+    pub(crate) fn time(&self, key: &str) -> Result<Option<Option<Timestamp>>, ApiError> {
+        let Some(value) = self.0.get(key) else { return Ok(None) };
+        match value {
+            Value::Null => Ok(Some(None)),
+            value => serde_json::from_value(value.clone()).map(|time| Some(Some(time))).map_err(|_| {
+                ApiError::schema(format!("{key}: a time such as 2030-01-31T18:00:00Z is needed"))
+            }),
         }
     }
 

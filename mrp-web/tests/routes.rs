@@ -70,6 +70,7 @@ async fn what_is_for_admins_is_for_nobody_else() {
     let lab = Lab::start().await;
     let body = |operation: &str| match operation {
         "create_machine" => r#"{"name": "m", "arch": "arm64"}"#,
+        "adopt_discovered" => r#"{"name": "m", "arch": "arm64"}"#,
         "create_interface" => r#"{"mac": "52:54:00:00:00:99"}"#,
         "assign_machine" => r#"{"user": "bob"}"#,
         "create_user" => r#"{"name": "eve", "password": "password1", "admin": true}"#,
@@ -81,6 +82,7 @@ async fn what_is_for_admins_is_for_nobody_else() {
     };
     for route in people_routes().into_iter().filter(|route| route.who == Who::Admin) {
         let path = route.path.replace("{id}", "1").replace("{interface}", "1");
+        let path = path.replace("{mac}", "52:54:00:cc:00:01");
         let answer = lab.ask(BOB, route.method, &path, body(route.operation)).await;
         assert_eq!(answer.refusal(), "403 InvalidUsage: Forbidden", "{route:?}");
     }

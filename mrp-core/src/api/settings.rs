@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LINE, present};
 use crate::answer_file::AnswerFileKind;
+use crate::id::Timestamp;
 use crate::image::ImageKind;
 
 /// `PUT /machine/{id}`: how a machine boots. Absent keys stay.
@@ -47,6 +48,9 @@ pub struct Reservation {
     #[serde(default)]
     #[schemars(length(max = 128), regex(pattern = LINE))]
     pub reason: Option<String>,
+    /// Until when; `null` or absent if that is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 /// `POST /machine/{id}/assignee` (admins).
@@ -59,6 +63,9 @@ pub struct NewAssignee {
     #[serde(default)]
     #[schemars(length(max = 128), regex(pattern = LINE))]
     pub reason: Option<String>,
+    /// Until when; `null` or absent if that is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 /// `PUT /machine/{id}/assignee/{assignee}`.
@@ -67,6 +74,9 @@ pub struct AssigneeReason {
     /// Why.
     #[schemars(length(max = 128), regex(pattern = LINE))]
     pub reason: String,
+    /// Until when; absent leaves it, `null` opens it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 /// What `POST /machine/{id}/power` understands.

@@ -22,12 +22,16 @@ use crate::user::User;
 
 mod archs;
 mod bmcs;
+mod claims;
 mod events;
 mod images;
 mod key;
+mod lists;
 mod logins;
 mod machines;
 mod networks;
+mod notes;
+mod query;
 mod retention;
 mod runs;
 mod users;
@@ -88,9 +92,23 @@ pub const STORE: &[Case] = &[
     case("an assignment ends with its machine's change, or not at all", |db| {
         Box::pin(machines::end_assignment(db.store()))
     }),
-    case("a machine is claimed in the order of the candidates", |db| Box::pin(machines::claim(db.store()))),
-    case("one of 20 concurrent claims gets a machine", |db| Box::pin(machines::claims(db.store()))),
-    case("1,000 concurrent claims of 100 machines get 100", |db| Box::pin(machines::many_claims(db.store()))),
+    case("the first free machine that matches is claimed", |db| Box::pin(claims::order(db.store()))),
+    case("one of 20 concurrent claims gets a machine", |db| Box::pin(claims::one_of_many(db.store()))),
+    case("1,000 concurrent claims of 100 machines get 100", |db| Box::pin(claims::thousand(db.store()))),
+    case("assignments whose time is over are found", |db| Box::pin(claims::overdue(db.store()))),
+    case("machines are listed by page and counted", |db| Box::pin(lists::pages(db.store()))),
+    case("who refers to something is named", |db| Box::pin(lists::referring(db.store()))),
+    case("conditions are true of the machines that they are true of", |db| {
+        Box::pin(query::random(db.store()))
+    }),
+    case("conditions on texts with signs of other languages", |db| Box::pin(query::signs(db.store()))),
+    case("interfaces with networks and leases, and DHCP clients", |db| Box::pin(lists::clients(db.store()))),
+    case("a discovered client becomes a machine, or nothing happens", |db| {
+        Box::pin(lists::discovered_machine(db.store()))
+    }),
+    case("tags", |db| Box::pin(notes::tags(db.store()))),
+    case("power as last seen", |db| Box::pin(notes::power(db.store()))),
+    case("a console ticket is redeemed once", |db| Box::pin(notes::tickets(db.store()))),
     case("a machine goes with all that is its own", |db| Box::pin(machines::removal(db.store()))),
     case("images", |db| Box::pin(images::life(db.store()))),
     case("the newest public boot loader is found", |db| Box::pin(images::boot_loaders(db.store()))),
@@ -326,7 +344,7 @@ fn interface(machine: &Machine, mac: u8) -> Interface {
 
 fn assignment(machine: &Machine, user: &User) -> Assignment {
     let (machine, user, reason) = (machine.id, user.id, "kernel work".into());
-    Assignment { id: Id::NEW, revision: 0, machine, user, reason, since: AT }
+    Assignment { id: Id::NEW, revision: 0, machine, user, reason, since: AT, until: None }
 }
 
 fn provision(machine: &Machine, user: Option<&User>) -> Run {

@@ -1,14 +1,12 @@
 //! Answer files: look, save, preview.
 
-use std::collections::HashMap;
-
 use serde_json::{Value, json};
 
 use crate::actor::{Actor, forbidden};
 use crate::answer_file::{AnswerFile, AnswerFileId, AnswerFileKind};
 use crate::error::Error;
 use crate::id::Id;
-use crate::machine::{Addressing, Machine, MachineId, check_text};
+use crate::machine::{Addressing, InterfaceView, Machine, MachineId, check_text};
 use crate::render::{AnswerContext, Rendered, TemplateImage, TemplateInterface};
 use crate::service::Provisioner;
 use crate::service::expected::Expected;
@@ -61,10 +59,8 @@ impl Provisioner {
                 );
             }
         }
-        let networks: HashMap<_, _> = store.networks().await?.into_iter().map(|n| (n.id, n)).collect();
         let mut interfaces = Vec::new();
-        for interface in store.interfaces(machine.id).await? {
-            let network = interface.network.and_then(|id| networks.get(&id));
+        for InterfaceView { interface, network, .. } in store.interface_views(machine.id).await? {
             if let (Addressing::Static(address), Some(network)) = (interface.addressing, network) {
                 interfaces.push(TemplateInterface {
                     name: interface.identifier,

@@ -10,6 +10,7 @@ use crate::image::{ImageId, ImageKind};
 use crate::machine::check_text;
 use crate::service::Provisioner;
 use crate::service::expected::Expected;
+use crate::store::MachineReference;
 
 /// Architectures and subarchitectures.
 #[derive(Debug)]
@@ -49,8 +50,7 @@ impl Archs<'_> {
 
     /// An architecture by name; the refusal is mr-provisioner's.
     pub async fn by_name(&self, _actor: &Actor, name: &str) -> Result<Arch, Error> {
-        let archs = self.0.store().archs().await?;
-        let found = archs.into_iter().find(|arch| arch.name == name);
+        let found = self.0.store().arch_by_name(name).await?;
         found.ok_or_else(|| Error::Refused("no such architecture".into()))
     }
 
@@ -93,7 +93,8 @@ impl Archs<'_> {
             archs.into_iter().find(|arch| arch.id == id).ok_or_else(|| Error::not_found("arch", id))?;
         self.1.check(arch.revision)?;
         let journal = self.0.draft(actor)?.audit("delete", "arch", &arch.name, Value::Null).done();
-        Ok(self.0.store().delete_arch(id, &journal).await?)
+        let deleted = self.0.store().delete_arch(id, &journal).await;
+        self.0.removed(deleted, MachineReference::Arch(id)).await
     }
 
     /// All subarchitectures.
@@ -102,8 +103,8 @@ impl Archs<'_> {
     }
 
     /// One subarchitecture.
-    pub async fn subarch(&self, actor: &Actor, id: SubarchId) -> Result<Subarch, Error> {
-        let found = self.subarchs(actor).await?.into_iter().find(|subarch| subarch.id == id);
+    pub async fn subarch(&self, _actor: &Actor, id: SubarchId) -> Result<Subarch, Error> {
+        let found = self.0.store().subarch(id).await?;
         found.ok_or_else(|| Error::not_found("subarch", id))
     }
 
@@ -152,7 +153,8 @@ impl Archs<'_> {
         let subarch = self.subarch(actor, id).await?;
         self.1.check(subarch.revision)?;
         let journal = self.0.draft(actor)?.audit("delete", "subarch", &subarch.name, Value::Null).done();
-        Ok(self.0.store().delete_subarch(id, &journal).await?)
+        let deleted = self.0.store().delete_subarch(id, &journal).await;
+        self.0.removed(deleted, MachineReference::Subarch(id)).await
     }
 
     async fn check(&self, spec: &SubarchSpec) -> Result<(), Error> {

@@ -1,18 +1,20 @@
 //! Who holds which machine: reserving, assigning, giving back.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::actor::{Actor, forbidden};
 use crate::error::Error;
 use crate::event::EventKind;
-use crate::id::Id;
+use crate::id::{Id, Timestamp};
 use crate::machine::{Assignment, AssignmentId, MachineId, Netboot, check_text};
-use crate::query::Query;
+use crate::query::Condition;
 use crate::run::Observation;
 use crate::service::Provisioner;
 use crate::service::expected::Expected;
 use crate::service::machines::MachineView;
-use crate::store::{MachineFilter, StoreError};
+use crate::store::StoreError;
 use crate::user::UserId;
 
 /// An assignment with its holder's name.
@@ -22,6 +24,20 @@ pub struct AssignmentView {
     pub assignment: Assignment,
     /// The holder's name.
     pub user: String,
+}
+
+/// How often the ends of assignments are looked at.
+const WATCH: Duration = Duration::from_secs(10);
+/// How many are ended at once.
+const OVERDUE: u32 = 100;
+
+/// Why an assignment ends.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    /// Somebody gave the machine back.
+    GivenBack,
+    /// The time that was said is over.
+    Over,
 }
 
 /// Assignments of machines to users.
@@ -70,23 +86,26 @@ impl Assignments<'_> {
         found.ok_or_else(|| Error::not_found("assignee", "self"))
     }
 
-    /// Takes the first free machine that matches the query, sorted by id. Exactly one of several who ask at once gets it.
-    pub async fn reserve(&self, actor: &Actor, query: &str, reason: &str) -> Result<MachineView, Error> {
+    /// Takes the first free machine that matches the query, sorted by id, for as long as is said. Exactly one of several
+    /// who ask at once gets it.
+    pub async fn reserve(
+        &self,
+        actor: &Actor,
+        query: &str,
+        reason: &str,
+        until: Option<Timestamp>,
+    ) -> Result<MachineView, Error> {
         let user = actor.user.ok_or_else(forbidden)?;
-        check_text("reason", reason, 0, 128)?;
-        let query = Query::parse(query)?;
-        let machines = self.0.store().machines(&MachineFilter::default()).await?;
-        let matching = self.0.machines().narrow(machines, &query).await?;
-        let candidates: Vec<MachineId> = matching.iter().map(|machine| machine.id).collect();
-        let assignment = self.fresh(Id::NEW, user, reason);
-        let data = json!({"user": actor.name, "reason": reason});
+        let assignment = self.fresh(Id::NEW, user, reason, until)?;
+        let condition = Condition::parse(query)?;
+        let data = json!({"user": actor.name, "reason": reason, "until": until});
         let text = format!("reserved by {}", actor.name);
         let draft = self.0.draft(actor)?.audit("reserve", "machine", "", data.clone());
         let journal = draft.event(None, None, EventKind::Assignment, text, data).done();
-        let claimed = self.0.store().claim_machine(&candidates, &assignment, &journal).await?;
-        let claimed = claimed.ok_or(Error::NoMatch)?;
+        let claimed = self.0.store().claim_machine(&condition, &assignment, &journal).await?;
+        let (_, machine) = claimed.ok_or(Error::NoMatch)?;
         self.0.announce();
-        self.0.machines().get(actor, claimed.machine).await
+        Ok(machine)
     }
 
     /// Gives a machine to a user; admins only.
@@ -96,17 +115,17 @@ impl Assignments<'_> {
         machine: MachineId,
         user: &str,
         reason: &str,
+        until: Option<Timestamp>,
     ) -> Result<AssignmentView, Error> {
         let row = self.0.load_machine(machine).await?;
         actor.require_admin()?;
-        check_text("reason", reason, 0, 128)?;
         let holder = self.0.store().user_by_name(user).await?;
         let holder = holder.ok_or_else(|| Error::Refused("no such user".into()))?;
-        let data = json!({"user": user, "reason": reason});
+        let assignment = self.fresh(machine, holder.id, reason, until)?;
+        let data = json!({"user": user, "reason": reason, "until": until});
         let text = format!("assigned to {user}");
         let draft = self.0.draft(actor)?.audit("assign", "machine", &row.name, data.clone());
         let draft = draft.event(Some(machine), None, EventKind::Assignment, text, data);
-        let assignment = self.fresh(machine, holder.id, reason);
         let stored = self.0.store().insert_assignment(&assignment, &draft.done()).await;
         let stored = stored.map_err(|error| match error {
             StoreError::Conflict { .. } => Error::Conflict(format!("{user} holds this machine already")),
@@ -116,32 +135,32 @@ impl Assignments<'_> {
         self.view(stored).await
     }
 
-    /// Changes the reason of an assignment: its holder or an admin.
+    /// Changes the reason of an assignment, and where it is said when it ends: its holder or an admin.
     pub async fn explain(
         &self,
         actor: &Actor,
         machine: MachineId,
         id: AssignmentId,
         reason: &str,
+        until: Option<Option<Timestamp>>,
     ) -> Result<AssignmentView, Error> {
         let mut found = self.get(actor, machine, id).await?.assignment;
         if !actor.owns(Some(found.user)) {
             return Err(forbidden());
         }
         self.1.check(found.revision)?;
-        check_text("reason", reason, 0, 128)?;
         let name = self.0.load_machine(machine).await?.name;
-        let draft = self.0.draft(actor)?.audit(
-            "explain",
-            "machine",
-            &name,
-            json!({"reason": [found.reason, reason]}),
-        );
-        found.reason = reason.to_owned();
-        let data = json!({"reason": reason});
-        let draft = draft.event(Some(machine), None, EventKind::Assignment, "reason changed", data);
+        let until = until.unwrap_or(found.until);
+        let wanted = self.fresh(machine, found.user, reason, until.filter(|_| until != found.until))?;
+        let text = if until == found.until { "reason changed" } else { "end changed" };
+        let changes = json!({"reason": [found.reason, reason], "until": [found.until, until]});
+        let draft = self.0.draft(actor)?.audit("explain", "machine", &name, changes);
+        (found.reason, found.until) = (wanted.reason, until);
+        let data = json!({"reason": reason, "until": until});
+        let draft = draft.event(Some(machine), None, EventKind::Assignment, text, data);
         let written = self.0.store().update_assignment(&found, &draft.done()).await;
         let stored = self.1.settle(written, found.revision)?;
+        self.0.announce();
         self.view(stored).await
     }
 
@@ -156,23 +175,54 @@ impl Assignments<'_> {
         self.1.check(found.assignment.revision)?;
         let (service, actor) = (self.0.clone(), actor.clone());
         let give_back =
-            async move { Assignments(&service, Expected::Any).end(&actor, machine, id, &found).await };
+            async move { Assignments(&service, Expected::Any).end(&actor, &found, End::GivenBack).await };
         self.0.run_to_end(give_back).await
     }
 
-    async fn end(
-        &self,
-        actor: &Actor,
-        machine: MachineId,
-        id: AssignmentId,
-        found: &AssignmentView,
-    ) -> Result<(), Error> {
+    /// Gives back what is held for longer than was said. One that cannot be given back now is tried again with the next.
+    pub(crate) async fn end_overdue(&self) -> Result<(), Error> {
+        for assignment in self.0.store().overdue_assignments(self.0.now(), OVERDUE).await? {
+            let found = self.view(assignment).await?;
+            let (service, machine) = (self.0.clone(), found.assignment.machine);
+            let end = async move {
+                Assignments(&service, Expected::Any).end(&Actor::system(), &found, End::Over).await
+            };
+            match self.0.run_to_end(end).await {
+                // Somebody gave it back in the same moment.
+                Ok(()) | Err(Error::NotFound { .. }) => {}
+                Err(error) => tracing::warn!(%machine, %error, "a machine whose time is over is still held"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Watches for assignments whose time is over.
+    pub(crate) fn watch_ends(&self) {
+        let service = self.0.clone();
+        self.0.start_loop(async move {
+            loop {
+                tokio::time::sleep(WATCH).await;
+                if let Err(error) = service.assignments().end_overdue().await {
+                    tracing::warn!(%error, "the ends of assignments could not be checked");
+                }
+            }
+        });
+    }
+
+    async fn end(&self, actor: &Actor, found: &AssignmentView, end: End) -> Result<(), Error> {
+        let (id, machine) = (found.assignment.id, found.assignment.machine);
+        let (how, text) = match end {
+            End::GivenBack => ("gave the machine back", format!("given back by {}", found.user)),
+            End::Over => {
+                ("had the machine until now", format!("given back: the time of {} is over", found.user))
+            }
+        };
         for _ in 0..8 {
             let last = self.0.store().assignments(machine).await?.iter().all(|other| other.id == id);
             if let Some(run) = self.0.store().active_run(machine).await?
                 && (last || run.user == Some(found.assignment.user))
             {
-                let how = format!("cancelled: {} gave the machine back", found.user);
+                let how = format!("cancelled: {} {how}", found.user);
                 self.0.observe(run.id, Observation::Cancelled { how }, actor, None).await?;
             }
             let mut row = self.0.load_machine(machine).await?;
@@ -181,10 +231,9 @@ impl Assignments<'_> {
                 row.netboot = Netboot::Off;
                 row.boot_epoch += 1;
             }
-            let text = format!("given back by {}", found.user);
             let data = json!({"user": found.user});
             let draft = self.0.draft(actor)?.audit("release", "machine", &row.name, data.clone());
-            let draft = draft.event(Some(machine), None, EventKind::Assignment, text, data);
+            let draft = draft.event(Some(machine), None, EventKind::Assignment, text.clone(), data);
             match self.0.store().end_assignment(id, &row, &draft.done()).await {
                 Err(StoreError::Stale) => {}
                 Err(error) => return Err(error.into()),
@@ -197,8 +246,20 @@ impl Assignments<'_> {
         Err(StoreError::Stale.into())
     }
 
-    fn fresh(&self, machine: MachineId, user: UserId, reason: &str) -> Assignment {
-        Assignment { id: Id::NEW, revision: 0, machine, user, reason: reason.to_owned(), since: self.0.now() }
+    /// An assignment from now on; a reason that is too long or an end that is not to come is refused.
+    fn fresh(
+        &self,
+        machine: MachineId,
+        user: UserId,
+        reason: &str,
+        until: Option<Timestamp>,
+    ) -> Result<Assignment, Error> {
+        check_text("reason", reason, 0, 128)?;
+        let since = self.0.now();
+        if until.is_some_and(|until| until <= since) {
+            return Err(Error::invalid("until", "lies in the past"));
+        }
+        Ok(Assignment { id: Id::NEW, revision: 0, machine, user, reason: reason.to_owned(), since, until })
     }
 
     async fn view(&self, assignment: Assignment) -> Result<AssignmentView, Error> {

@@ -13,6 +13,7 @@ use crate::machine::{Machine, check_text};
 use crate::secret::Secret;
 use crate::service::expected::Expected;
 use crate::service::{Provisioner, lock};
+use crate::store::MachineReference;
 
 /// A BMC that is to be made, or what one is to become.
 #[derive(Debug, Clone)]
@@ -151,7 +152,8 @@ impl Bmcs<'_> {
         let entry = self.get(actor, id).await?;
         self.1.check(entry.revision)?;
         let journal = self.0.draft(actor)?.audit("delete", "bmc", &entry.name, Value::Null).done();
-        self.0.store().delete_bmc(id, &journal).await?;
+        let deleted = self.0.store().delete_bmc(id, &journal).await;
+        self.0.removed(deleted, MachineReference::Bmc(id)).await?;
         self.0.forget_bmc(id).await;
         Ok(())
     }

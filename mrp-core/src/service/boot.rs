@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::event::{EventKind, Journal, NewEvent};
 use crate::image::{Image, ImageKind};
 use crate::mac::MacAddr;
-use crate::machine::{Machine, MachineId};
+use crate::machine::{InterfaceView, Machine, MachineId};
 use crate::render::RenderError;
 use crate::run::{BootChoice, Observation, Run, StageKind};
 use crate::service::{Provisioner, lock};
@@ -112,10 +112,8 @@ impl Provisioner {
 
     /// The base of URLs for a machine: its network's, else the address that was asked, else that of no address.
     pub(crate) async fn base_url(&self, machine: &Machine, local: Option<IpAddr>) -> Result<String, Error> {
-        let networks = self.store().networks().await?;
-        for interface in self.store().interfaces(machine.id).await? {
-            let network = networks.iter().find(|network| Some(network.id) == interface.network);
-            if let Some(url) = network.and_then(|network| network.server_url.as_deref()) {
+        for InterfaceView { network, .. } in self.store().interface_views(machine.id).await? {
+            if let Some(url) = network.as_ref().and_then(|network| network.server_url.as_deref()) {
                 return Ok(url.trim_end_matches('/').to_owned());
             }
         }
@@ -313,8 +311,10 @@ impl Boot<'_> {
             (Some((machine, interface)), None) => Ok(Some(Client { machine, mac: Some(interface.mac) })),
             (None, None) => Ok(None),
             (None, Some((named, interface))) => {
-                let networks = self.0.store().networks().await?;
-                let network = networks.iter().find(|network| Some(network.id) == interface.network);
+                let network = match interface.network {
+                    Some(id) => self.0.store().network(id).await?,
+                    None => None,
+                };
                 let contradicted = neighbour.is_some_and(|seen| seen != mac);
                 if contradicted || network.is_some_and(|network| !network.trust_path_mac) {
                     return Err(self.refuse(&named, client, "its boot configuration").await);

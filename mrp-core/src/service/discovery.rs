@@ -8,12 +8,14 @@ use serde_json::json;
 use crate::actor::Actor;
 use crate::error::Error;
 use crate::event::{EventKind, NewEvent};
-use crate::id::Timestamp;
+use crate::id::{Id, Timestamp};
 use crate::lease::{Discovered, Lease};
 use crate::mac::MacAddr;
-use crate::machine::{Addressing, Interface, Machine};
+use crate::machine::{Addressing, Interface, Machine, MachineView, check_text};
+use crate::network::NetworkId;
 use crate::run::Observation;
 use crate::service::Provisioner;
+use crate::store::StoreError;
 
 /// A DHCP client as a DHCP server saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +61,15 @@ pub enum SubnetChoice {
     None,
 }
 
+/// Where the interface of a discovered client is plugged in.
+#[derive(Debug, Clone, Default)]
+pub struct Plug {
+    /// The name that the machine gives it.
+    pub identifier: Option<String>,
+    /// The network it is in.
+    pub network: Option<NetworkId>,
+}
+
 /// What DHCP servers report and ask.
 #[derive(Debug)]
 pub struct Discovery<'a>(&'a Provisioner);
@@ -74,6 +85,50 @@ impl Discovery<'_> {
     /// Clients that asked for an address and belong to no machine, newest first.
     pub async fn list(&self, _actor: &Actor) -> Result<Vec<Discovered>, Error> {
         Ok(self.0.store().discovered().await?)
+    }
+
+    /// Makes a machine of a discovered client, with the interface by which it was seen; admins only. The client is
+    /// discovered no longer, in the same transaction.
+    pub async fn adopt(
+        &self,
+        actor: &Actor,
+        mac: MacAddr,
+        machine: Machine,
+        subarch: Option<&str>,
+        plug: Plug,
+    ) -> Result<MachineView, Error> {
+        actor.require_admin()?;
+        let missing = || Error::not_found("discovered MAC", mac);
+        self.0.store().discovered_client(mac).await?.ok_or_else(missing)?;
+        let machine = self.0.machines().checked(machine, subarch).await?;
+        check_text("identifier", plug.identifier.as_deref().unwrap_or(""), 0, 64)?;
+        self.0.interfaces().check_network(plug.network).await?;
+        let interface = Interface {
+            id: Id::NEW,
+            revision: 0,
+            machine: Id::NEW,
+            mac,
+            identifier: plug.identifier,
+            network: plug.network,
+            addressing: Addressing::Dynamic,
+        };
+        let changes = json!({"arch": machine.arch, "bmc": machine.bmc, "mac": mac});
+        let journal = self.0.draft(actor)?.audit("create", "machine", &machine.name, changes).done();
+        let stored = self.0.store().insert_discovered_machine(&machine, &interface, &journal).await;
+        match stored {
+            Ok(machine) => self.0.machines().view(machine).await,
+            Err(StoreError::NotFound) => Err(missing()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Forgets a discovered client until it asks again; admins only.
+    pub async fn forget(&self, actor: &Actor, mac: MacAddr) -> Result<(), Error> {
+        actor.require_admin()?;
+        let found = self.0.store().discovered_client(mac).await?;
+        found.ok_or_else(|| Error::not_found("discovered MAC", mac))?;
+        actor.require_write()?;
+        Ok(self.0.store().delete_discovered(mac).await?)
     }
 
     /// A client asked for an address. True if it is a machine's.
@@ -126,17 +181,12 @@ impl Discovery<'_> {
 
     /// What DHCP is to tell a client; `None` for one that is no machine's.
     pub async fn answer(&self, mac: MacAddr) -> Result<Option<DhcpAnswer>, Error> {
-        let Some((machine, interface)) = self.0.interfaces().owner_of(mac).await? else { return Ok(None) };
-        let mut answer = DhcpAnswer { ipv4: reserved(&interface), ..DhcpAnswer::default() };
-        if machine.netboot.is_on() {
-            let bootloader = self.0.subarch_of(&machine).await?.and_then(|subarch| subarch.bootloader);
-            let image = match bootloader {
-                Some(id) => self.0.store().image(id).await?,
-                None => None,
-            };
-            let file = image.map_or_else(|| self.0.settings().default_bootfile.clone(), |image| image.name);
-            answer.next_server = self.0.settings().next_server.map(|address| address.to_string());
-            answer.boot_file = Some(file);
+        let Some(client) = self.0.store().dhcp_client(mac).await? else { return Ok(None) };
+        let mut answer = DhcpAnswer { ipv4: reserved(&client.interface), ..DhcpAnswer::default() };
+        if client.machine.netboot.is_on() {
+            let settings = self.0.settings();
+            answer.next_server = settings.next_server.map(|address| address.to_string());
+            answer.boot_file = Some(client.boot_loader.unwrap_or_else(|| settings.default_bootfile.clone()));
         }
         Ok(Some(answer))
     }
@@ -144,10 +194,8 @@ impl Discovery<'_> {
     /// The subnet whose pools hold the reserved range of the client's network; `None` for an unknown client.
     pub async fn subnet(&self, mac: MacAddr, subnets: &[DhcpSubnet]) -> Result<Option<SubnetChoice>, Error> {
         let Some((_, interface)) = self.0.interfaces().owner_of(mac).await? else { return Ok(None) };
-        let networks = self.0.store().networks().await?;
-        let Some(network) = networks.iter().find(|network| Some(network.id) == interface.network) else {
-            return Ok(None);
-        };
+        let Some(id) = interface.network else { return Ok(None) };
+        let Some(network) = self.0.store().network(id).await? else { return Ok(None) };
         if reserved(&interface).is_none() {
             return Ok(Some(SubnetChoice::Default));
         }

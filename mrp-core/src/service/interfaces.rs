@@ -1,6 +1,7 @@
 //! Interfaces of machines and their addresses.
 
 use std::net::Ipv4Addr;
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
@@ -8,24 +9,13 @@ use crate::actor::Actor;
 use crate::dhcp::DhcpHost;
 use crate::error::Error;
 use crate::id::Id;
-use crate::lease::Lease;
 use crate::mac::MacAddr;
-use crate::machine::{Addressing, Interface, InterfaceId, Machine, MachineId, check_text};
-use crate::network::{Network, NetworkId, assignable};
+pub use crate::machine::InterfaceView;
+use crate::machine::{Addressing, Interface, InterfaceId, Machine, MachineId, check_text, hostname_of};
+use crate::network::{Free, Network, NetworkAddress, NetworkId};
 use crate::service::Provisioner;
 use crate::service::expected::Expected;
-use crate::store::{MachineFilter, StoreError};
-
-/// An interface with its network and lease.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InterfaceView {
-    /// The interface.
-    pub interface: Interface,
-    /// The network it is in.
-    pub network: Option<Network>,
-    /// Its last lease.
-    pub lease: Option<Lease>,
-}
+use crate::store::StoreError;
 
 /// Which address an interface is to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +52,9 @@ pub enum AddressKind {
     Static,
 }
 
+/// How often an address is chosen anew because another request was faster.
+const ATTEMPTS: usize = 1000;
+
 /// Interfaces of machines.
 #[derive(Debug)]
 pub struct Interfaces<'a>(&'a Provisioner, Expected);
@@ -72,32 +65,40 @@ impl Provisioner {
         Interfaces(self, Expected::Any)
     }
 
-    /// Tells the DHCP server all addresses, in the background.
+    /// Tells the DHCP server all addresses, in the background. Changes that come while it is told are told together.
     pub(crate) fn sync_dhcp(&self) {
         if !self.0.dhcp.steers() {
             return;
         }
+        let change = self.0.dhcp_changes.fetch_add(1, Ordering::SeqCst) + 1;
         let this = self.clone();
         self.start_task(async move {
-            if let Err(error) = this.apply_dhcp().await {
+            if let Err(error) = this.apply_dhcp(change).await {
                 tracing::error!(%error, "the DHCP server could not be told the addresses");
             }
         });
     }
 
-    async fn apply_dhcp(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    async fn apply_dhcp(&self, change: u64) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         // One at a time, so that the table that was read last is told last.
-        let _turn = self.0.dhcp_turn.lock().await;
-        let machines = self.store().machines(&MachineFilter::default()).await?;
-        let mut hosts = Vec::new();
-        for interface in self.store().all_interfaces().await? {
-            let machine = machines.iter().find(|machine| machine.id == interface.machine);
-            if let (Some(ipv4), Some(machine)) = (interface.addressing.address(), machine) {
-                hosts.push(DhcpHost { mac: interface.mac, ipv4, hostname: machine.hostname() });
-            }
+        let mut told = self.0.dhcp_turn.lock().await;
+        if *told >= change {
+            return Ok(());
         }
+        let read = self.0.dhcp_changes.load(Ordering::SeqCst);
+        let addresses = self.store().configured_addresses(None).await?;
+        let mut hosts: Vec<DhcpHost> = addresses
+            .into_iter()
+            .map(|NetworkAddress { mac, address, machine_name, .. }| DhcpHost {
+                mac,
+                ipv4: address,
+                hostname: hostname_of(&machine_name),
+            })
+            .collect();
         hosts.sort();
-        Ok(self.0.dhcp.apply(&hosts).await?)
+        self.0.dhcp.apply(&hosts).await?;
+        *told = read;
+        Ok(())
     }
 }
 
@@ -111,15 +112,7 @@ impl Interfaces<'_> {
     /// A machine's interfaces.
     pub async fn list(&self, _actor: &Actor, machine: MachineId) -> Result<Vec<InterfaceView>, Error> {
         self.0.load_machine(machine).await?;
-        let interfaces = self.0.store().interfaces(machine).await?;
-        let macs: Vec<MacAddr> = interfaces.iter().map(|interface| interface.mac).collect();
-        let (networks, leases) = (self.0.store().networks().await?, self.0.store().leases(&macs).await?);
-        let view = |interface: Interface| InterfaceView {
-            network: networks.iter().find(|network| Some(network.id) == interface.network).cloned(),
-            lease: leases.iter().find(|lease| lease.mac == interface.mac).cloned(),
-            interface,
-        };
-        Ok(interfaces.into_iter().map(view).collect())
+        Ok(self.0.store().interface_views(machine).await?)
     }
 
     /// One interface of a machine.
@@ -158,7 +151,6 @@ impl Interfaces<'_> {
         let changes = json!({"mac": mac, "machine": owner.name});
         let journal = self.0.draft(actor)?.audit("create", "interface", &mac.to_string(), changes).done();
         let interface = self.0.store().insert_interface(&interface, &journal).await?;
-        self.0.store().delete_discovered(mac).await?;
         self.get(actor, machine, interface.id).await
     }
 
@@ -186,8 +178,10 @@ impl Interfaces<'_> {
             self.check_network(network).await?;
             interface.network = network;
         }
-        let networks = self.0.store().networks().await?;
-        let network = networks.iter().find(|network| Some(network.id) == interface.network);
+        let network = match interface.network {
+            Some(id) => self.0.store().network(id).await?,
+            None => None,
+        };
         let kind = change.kind.unwrap_or(match interface.addressing {
             Addressing::Dynamic => AddressKind::Dynamic,
             Addressing::Reserved(_) => AddressKind::Reserved,
@@ -202,31 +196,42 @@ impl Interfaces<'_> {
         if wanted == Some(WantedAddress::Auto) && network.is_none() {
             return Err(Error::Refused("interface has no network".into()));
         }
-        let moved = |interface: &Interface| {
-            json!({
+        let network = network.as_ref();
+        self.store_with_address(actor, &owner, interface, kind, wanted, network).await?;
+        self.0.sync_dhcp();
+        self.get(actor, machine, id).await
+    }
+
+    /// Stores an interface with the address that is wanted. Of several who want any address at once, each gets its own:
+    /// whoever finds an address taken chooses again among those that are free then.
+    async fn store_with_address(
+        &self,
+        actor: &Actor,
+        owner: &Machine,
+        mut interface: Interface,
+        kind: AddressKind,
+        wanted: Option<WantedAddress>,
+        network: Option<&Network>,
+    ) -> Result<(), Error> {
+        for _ in 0..ATTEMPTS {
+            interface.addressing = self.addressing(kind, wanted, network, interface.id).await?;
+            let changes = json!({
                 "machine": owner.name,
                 "identifier": interface.identifier,
                 "kind": interface.addressing.kind(),
                 "address": interface.addressing.address(),
-            })
-        };
-        for candidate in self.candidates(kind, wanted, network)? {
-            interface.addressing = candidate;
+            });
             let name = interface.mac.to_string();
-            let journal = self.0.draft(actor)?.audit("update", "interface", &name, moved(&interface)).done();
+            let journal = self.0.draft(actor)?.audit("update", "interface", &name, changes).done();
             match self.0.store().update_interface(&interface, &journal).await {
-                // Another request took the address first: the next one.
                 Err(StoreError::Conflict { what }) if wanted == Some(WantedAddress::Auto) => {
-                    tracing::debug!(%what, address = ?candidate.address(), "address taken, trying the next");
+                    tracing::debug!(%what, "address taken, choosing another");
                 }
                 Err(error) => return self.1.settle(Err(error), interface.revision),
-                Ok(_) => {
-                    self.0.sync_dhcp();
-                    return self.get(actor, machine, id).await;
-                }
+                Ok(_) => return Ok(()),
             }
         }
-        Err(Error::Conflict("no more IPs available".into()))
+        Err(Error::Conflict("too many ask for an address of this range at once; try again".into()))
     }
 
     /// Removes an interface; admins only.
@@ -243,26 +248,28 @@ impl Interfaces<'_> {
 
     /// The machine and interface behind a MAC address.
     pub(crate) async fn owner_of(&self, mac: MacAddr) -> Result<Option<(Machine, Interface)>, Error> {
-        let Some(interface) = self.0.store().interface_by_mac(mac).await? else { return Ok(None) };
-        let machine = self.0.store().machine(interface.machine).await?;
-        Ok(machine.map(|machine| (machine, interface)))
+        let client = self.0.store().dhcp_client(mac).await?;
+        Ok(client.map(|client| (client.machine, client.interface)))
     }
 
-    async fn check_network(&self, network: Option<NetworkId>) -> Result<(), Error> {
+    pub(crate) async fn check_network(&self, network: Option<NetworkId>) -> Result<(), Error> {
         let Some(id) = network else { return Ok(()) };
-        let found = self.0.store().networks().await?.iter().any(|network| network.id == id);
-        if found { Ok(()) } else { Err(Error::not_found("network", id)) }
+        match self.0.store().network(id).await? {
+            Some(_) => Ok(()),
+            None => Err(Error::not_found("network", id)),
+        }
     }
 
-    /// The addressings to try in turn: one, or for `auto` every free-looking address of the range from a random start.
-    fn candidates(
+    /// The addressing that is wanted: for `auto` a free address of the range, by chance.
+    async fn addressing(
         &self,
         kind: AddressKind,
         wanted: Option<WantedAddress>,
         network: Option<&Network>,
-    ) -> Result<Vec<Addressing>, Error> {
+        own: InterfaceId,
+    ) -> Result<Addressing, Error> {
         let (name, make, range): (_, fn(Ipv4Addr) -> Addressing, _) = match kind {
-            AddressKind::Dynamic => return Ok(vec![Addressing::Dynamic]),
+            AddressKind::Dynamic => return Ok(Addressing::Dynamic),
             AddressKind::Reserved => {
                 ("reserved", Addressing::Reserved, network.and_then(|network| network.reserved_net))
             }
@@ -273,7 +280,7 @@ impl Interfaces<'_> {
         match wanted {
             None => Err(Error::Refused("dynamic-reserved configuration requires an IPv4".into())),
             Some(WantedAddress::Fixed(address)) if range.is_some_and(|range| range.contains(&address)) => {
-                Ok(vec![make(address)])
+                Ok(make(address))
             }
             Some(WantedAddress::Fixed(_)) => {
                 let kind = if kind == AddressKind::Static { "static" } else { "dynamic-reserved" };
@@ -282,12 +289,12 @@ impl Interfaces<'_> {
             Some(WantedAddress::Auto) => {
                 let range =
                     range.ok_or_else(|| Error::Refused(format!("network has no {name} IPv4 range")))?;
-                let mut all: Vec<Addressing> = assignable(range).take(1 << 16).map(make).collect();
-                if !all.is_empty() {
-                    let start = u64::from_le_bytes(crate::secret::random_bytes()) % all.len() as u64;
-                    all.rotate_left(usize::try_from(start).unwrap_or(0));
-                }
-                Ok(all)
+                let taken = self.0.store().configured_addresses(network.map(|network| network.id)).await?;
+                let taken = taken.iter().filter(|taken| taken.interface != own).map(|taken| taken.address);
+                let free = Free::new(range, taken);
+                let chance = u64::from_le_bytes(crate::secret::random_bytes());
+                let address = free.pick(chance);
+                address.map(make).ok_or_else(|| Error::Conflict("no more IPs available".into()))
             }
         }
     }

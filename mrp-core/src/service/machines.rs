@@ -4,28 +4,18 @@ use serde_json::{Map, Value, json};
 
 use crate::actor::{Actor, forbidden};
 use crate::answer_file::AnswerFileId;
-use crate::arch::{Arch, ArchId, Subarch};
+use crate::arch::{ArchId, Subarch};
 use crate::bmc_entry::BmcId;
 use crate::error::Error;
 use crate::event::EventKind;
 use crate::image::{Image, ImageId, ImageKind};
-use crate::machine::{Machine, MachineId, MachineState, Netboot};
-use crate::query::{Facts, Query};
+pub use crate::machine::MachineView;
+use crate::machine::{MAX_TAGS, Machine, MachineId, MachineState, Netboot, SeenPower, check_tag};
+use crate::query::Condition;
 use crate::run::Observation;
 use crate::service::Provisioner;
 use crate::service::expected::Expected;
-use crate::store::MachineFilter;
-
-/// A machine with the names that its ids stand for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MachineView {
-    /// The machine.
-    pub machine: Machine,
-    /// Name of its architecture.
-    pub arch: String,
-    /// Name of its subarchitecture.
-    pub subarch: Option<String>,
-}
+use crate::store::{MachineCount, MachineFilter, Page, StoreError};
 
 /// What is to be changed of a machine's provisioning settings; `None` leaves it, an inner `None` clears it.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +47,9 @@ pub struct Definition {
     pub bmc_info: Option<String>,
 }
 
+/// How often a change is decided anew because somebody else was faster.
+const ATTEMPTS: usize = 8;
+
 /// Machines.
 #[derive(Debug)]
 pub struct Machines<'a>(&'a Provisioner, Expected);
@@ -87,7 +80,7 @@ impl Provisioner {
     /// The machine's subarchitecture, if it has one.
     pub(crate) async fn subarch_of(&self, machine: &Machine) -> Result<Option<Subarch>, Error> {
         let Some(id) = machine.subarch else { return Ok(None) };
-        Ok(self.store().subarchs().await?.into_iter().find(|subarch| subarch.id == id))
+        Ok(self.store().subarch(id).await?)
     }
 }
 
@@ -98,28 +91,32 @@ impl Machines<'_> {
         self
     }
 
-    /// Machines, sorted by id: the actor's own or all, narrowed by a query.
+    /// Machines, sorted by id: the actor's own or all, narrowed by a query, and a page of them.
     pub async fn list(
         &self,
         actor: &Actor,
         all: bool,
         query: Option<&str>,
+        page: Page,
     ) -> Result<Vec<MachineView>, Error> {
-        let query = Query::parse(query.unwrap_or(""))?;
+        let condition = Condition::parse(query.unwrap_or(""))?;
         let held_by = match (all, actor.user) {
             (true, _) => None,
             (false, Some(user)) => Some(user),
             (false, None) => return Ok(Vec::new()),
         };
-        let machines = self.0.store().machines(&MachineFilter { held_by }).await?;
-        let matching = self.narrow(machines, &query).await?;
-        self.views(matching).await
+        Ok(self.0.store().machine_views(&MachineFilter { held_by, condition, page }).await?)
+    }
+
+    /// How many machines there are, by state and whether they netboot.
+    pub async fn count(&self, _actor: &Actor) -> Result<Vec<MachineCount>, Error> {
+        Ok(self.0.store().count_machines().await?)
     }
 
     /// One machine.
     pub async fn get(&self, _actor: &Actor, id: MachineId) -> Result<MachineView, Error> {
-        let machine = self.0.load_machine(id).await?;
-        self.view(machine).await
+        let found = self.0.store().machine_view(id).await?;
+        found.ok_or_else(|| Error::not_found("machine", id))
     }
 
     /// One machine by name.
@@ -135,12 +132,7 @@ impl Machines<'_> {
         subarch: Option<&str>,
     ) -> Result<MachineView, Error> {
         actor.require_admin()?;
-        let mut machine = machine;
-        machine.validate()?;
-        self.check_references(&machine).await?;
-        if let Some(name) = subarch {
-            machine.subarch = Some(self.subarch_named(machine.arch, name).await?.id);
-        }
+        let machine = self.checked(machine, subarch).await?;
         let changes = json!({"arch": machine.arch, "bmc": machine.bmc});
         let draft = self.0.draft(actor)?.audit("create", "machine", &machine.name, changes);
         let machine = self.0.store().insert_machine(&machine, &draft.done()).await?;
@@ -282,50 +274,76 @@ impl Machines<'_> {
         Ok(())
     }
 
-    /// Machines of a list that a query matches.
-    pub(crate) async fn narrow(&self, machines: Vec<Machine>, query: &Query) -> Result<Vec<Machine>, Error> {
-        if query.is_empty() {
-            return Ok(machines);
+    /// The tags of a machine, sorted.
+    pub async fn tags(&self, _actor: &Actor, id: MachineId) -> Result<Vec<String>, Error> {
+        self.0.load_machine(id).await?;
+        Ok(self.0.store().tags(id).await?)
+    }
+
+    /// Adds and removes tags of a machine, and leaves the others; admins only. Answers all of them, sorted.
+    pub async fn change_tags(
+        &self,
+        actor: &Actor,
+        id: MachineId,
+        add: &[String],
+        remove: &[String],
+    ) -> Result<Vec<String>, Error> {
+        self.0.load_machine(id).await?;
+        actor.require_admin()?;
+        add.iter().try_for_each(|tag| check_tag(tag))?;
+        if add.len() > MAX_TAGS {
+            return Err(Error::invalid("add", format!("{} tags; {MAX_TAGS} are allowed", add.len())));
         }
-        let store = self.0.store();
-        let (archs, subarchs, bmcs) = (store.archs().await?, store.subarchs().await?, store.bmcs().await?);
-        let (interfaces, assignments) = (store.all_interfaces().await?, store.all_assignments().await?);
-        let mut matching = Vec::new();
-        for machine in machines {
-            let arch = archs.iter().find(|arch| arch.id == machine.arch);
-            let subarch = subarchs.iter().find(|subarch| Some(subarch.id) == machine.subarch);
-            let bmc = bmcs.iter().find(|bmc| Some(bmc.id) == machine.bmc);
-            let facts = Facts {
-                name: &machine.name,
-                arch: arch.map_or("", |arch| &arch.name),
-                subarch: subarch.map_or("", |subarch| &subarch.name),
-                bmc_type: bmc.map_or("", |bmc| &bmc.driver),
-                state: machine.state.as_str(),
-                interface_count: interfaces.iter().filter(|i| i.machine == machine.id).count(),
-                assignee_count: assignments.iter().filter(|a| a.machine == machine.id).count(),
-            };
-            if query.matches(&facts)? {
-                matching.push(machine);
+        if let Some(tag) = add.iter().find(|tag| remove.contains(tag)) {
+            return Err(Error::invalid("remove", format!("{tag} is to be added too")));
+        }
+        for _ in 0..ATTEMPTS {
+            let machine = self.0.load_machine(id).await?;
+            let old = self.0.store().tags(id).await?;
+            let mut new: Vec<String> = old.iter().filter(|tag| !remove.contains(tag)).cloned().collect();
+            new.extend(add.iter().cloned());
+            new.sort();
+            new.dedup();
+            if new == old {
+                return Ok(old);
+            }
+            if new.len() > MAX_TAGS {
+                let count = new.len();
+                return Err(Error::invalid("add", format!("{count} tags; {MAX_TAGS} are allowed")));
+            }
+            let changes = json!({"tags": [old, new]});
+            let journal = self.0.draft(actor)?.audit("update", "machine", &machine.name, changes).done();
+            match self.0.store().set_tags(&machine, &new, &journal).await {
+                Err(StoreError::Stale) => {}
+                Err(error) => return Err(error.into()),
+                Ok(_) => return Ok(new),
             }
         }
-        Ok(matching)
+        Err(StoreError::Stale.into())
+    }
+
+    /// A machine's power as last seen, without asking its BMC.
+    pub async fn seen_power(&self, _actor: &Actor, id: MachineId) -> Result<Option<SeenPower>, Error> {
+        Ok(self.0.store().seen_power(id).await?)
     }
 
     pub(crate) async fn view(&self, machine: Machine) -> Result<MachineView, Error> {
-        let mut views = self.views(vec![machine]).await?;
-        Ok(views.remove(0))
+        let found = self.0.store().machine_view(machine.id).await?;
+        found.ok_or_else(|| Error::not_found("machine", machine.id))
     }
 
-    async fn views(&self, machines: Vec<Machine>) -> Result<Vec<MachineView>, Error> {
-        let (archs, subarchs) = (self.0.store().archs().await?, self.0.store().subarchs().await?);
-        let arch_name = |id| archs.iter().find(|arch: &&Arch| arch.id == id).map_or("", |arch| &arch.name);
-        let subarch_name = |id| subarchs.iter().find(|s: &&Subarch| s.id == id).map(|s| s.name.clone());
-        let view = |machine: Machine| MachineView {
-            arch: arch_name(machine.arch).to_owned(),
-            subarch: machine.subarch.and_then(subarch_name),
-            machine,
-        };
-        Ok(machines.into_iter().map(view).collect())
+    /// A machine that may be stored, in a subarchitecture of that name.
+    pub(crate) async fn checked(
+        &self,
+        mut machine: Machine,
+        subarch: Option<&str>,
+    ) -> Result<Machine, Error> {
+        machine.validate()?;
+        self.check_references(&machine).await?;
+        if let Some(name) = subarch {
+            machine.subarch = Some(self.subarch_named(machine.arch, name).await?.id);
+        }
+        Ok(machine)
     }
 
     async fn check_references(&self, machine: &Machine) -> Result<(), Error> {
@@ -339,8 +357,7 @@ impl Machines<'_> {
     }
 
     async fn subarch_named(&self, arch: ArchId, name: &str) -> Result<Subarch, Error> {
-        let subarchs = self.0.store().subarchs().await?;
-        if let Some(found) = subarchs.into_iter().find(|s| s.arch == arch && s.name == name) {
+        if let Some(found) = self.0.store().subarch_by_name(arch, name).await? {
             return Ok(found);
         }
         let archs = self.0.store().archs().await?;

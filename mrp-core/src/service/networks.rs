@@ -1,13 +1,27 @@
 //! Networks; admins change them, everybody sees them.
 
+use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
 use crate::actor::Actor;
 use crate::error::Error;
 use crate::machine::check_text;
-use crate::network::{Network, NetworkId};
+use crate::network::{Free, Network, NetworkAddress, NetworkId};
 use crate::service::Provisioner;
 use crate::service::expected::Expected;
+use crate::store::MachineReference;
+
+/// How many addresses a refusal names.
+const NAMED: usize = 10;
+
+/// A range of a network from which addresses are given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pool {
+    /// Of addresses that machines have configured.
+    Static,
+    /// Of addresses that DHCP reserves.
+    Reserved,
+}
 
 /// Networks.
 #[derive(Debug)]
@@ -33,8 +47,8 @@ impl Networks<'_> {
     }
 
     /// One network.
-    pub async fn get(&self, actor: &Actor, id: NetworkId) -> Result<Network, Error> {
-        let found = self.list(actor).await?.into_iter().find(|network| network.id == id);
+    pub async fn get(&self, _actor: &Actor, id: NetworkId) -> Result<Network, Error> {
+        let found = self.0.store().network(id).await?;
         found.ok_or_else(|| Error::not_found("network", id))
     }
 
@@ -53,9 +67,13 @@ impl Networks<'_> {
         let old = self.get(actor, network.id).await?;
         self.1.check(old.revision)?;
         self.check(actor, &network, Some(old.id)).await?;
+        self.check_addresses(&old, &network).await?;
+        let range = |range: Option<Ipv4Net>| range.map(|range| range.to_string());
         let changes = json!({
             "name": [old.name, network.name],
             "subnet": [old.subnet.to_string(), network.subnet.to_string()],
+            "static_net": [range(old.static_net), range(network.static_net)],
+            "reserved_net": [range(old.reserved_net), range(network.reserved_net)],
         });
         let journal = self.0.draft(actor)?.audit("update", "network", &network.name, changes).done();
         self.1.settle(self.0.store().update_network(&network, &journal).await, network.revision)
@@ -67,7 +85,53 @@ impl Networks<'_> {
         let network = self.get(actor, id).await?;
         self.1.check(network.revision)?;
         let journal = self.0.draft(actor)?.audit("delete", "network", &network.name, Value::Null).done();
-        Ok(self.0.store().delete_network(id, &journal).await?)
+        let deleted = self.0.store().delete_network(id, &journal).await;
+        self.0.removed(deleted, MachineReference::Network(id)).await
+    }
+
+    /// Who has which address of a network, in numerical order.
+    pub async fn addresses(&self, actor: &Actor, id: NetworkId) -> Result<Vec<NetworkAddress>, Error> {
+        self.get(actor, id).await?;
+        Ok(self.0.store().configured_addresses(Some(id)).await?)
+    }
+
+    /// The addresses of a pool that may still be given.
+    pub async fn free(&self, actor: &Actor, id: NetworkId, pool: Pool) -> Result<Free, Error> {
+        let network = self.get(actor, id).await?;
+        let (name, range) = match pool {
+            Pool::Static => ("static", network.static_net),
+            Pool::Reserved => ("reserved", network.reserved_net),
+        };
+        let range = range.ok_or_else(|| Error::Refused(format!("network has no {name} IPv4 range")))?;
+        let taken = self.0.store().configured_addresses(Some(id)).await?;
+        Ok(Free::new(range, taken.into_iter().map(|taken| taken.address)))
+    }
+
+    /// Refuses a change that takes the room from addresses that machines have.
+    async fn check_addresses(&self, old: &Network, new: &Network) -> Result<(), Error> {
+        let pools = |network: &Network| (network.subnet, network.static_net, network.reserved_net);
+        if pools(old) == pools(new) {
+            return Ok(());
+        }
+        let addresses = self.0.store().configured_addresses(Some(old.id)).await?;
+        let outside = |taken: &&NetworkAddress| {
+            old.has_room_for(taken.addressing) && !new.has_room_for(taken.addressing)
+        };
+        let lost: Vec<String> = addresses
+            .iter()
+            .filter(outside)
+            .map(|taken| {
+                format!("{} {} of machine {}", taken.addressing.kind(), taken.address, taken.machine_name)
+            })
+            .collect();
+        match &lost[..] {
+            [] => Ok(()),
+            [named @ .., _] if named.len() >= NAMED => {
+                let named = lost[..NAMED].join(", ");
+                Err(Error::Conflict(format!("these addresses would be outside: {named} and others")))
+            }
+            lost => Err(Error::Conflict(format!("these addresses would be outside: {}", lost.join(", ")))),
+        }
     }
 
     /// The store checks overlaps again in its transaction; here the refusal names the other network.

@@ -10,9 +10,10 @@ use crate::actor::Actor;
 use crate::bmc::{Bmc, BmcError, BootDevice, BootOverride, Node, Power, PowerAction};
 use crate::error::Error;
 use crate::event::EventKind;
-use crate::machine::{Machine, MachineId};
+use crate::machine::{Machine, MachineId, SeenPower};
 use crate::run::Observation;
 use crate::service::{Provisioner, lock};
+use crate::store::StoreError;
 
 /// How long giving a machine back waits for its BMC.
 const RESET_PATIENCE: Duration = Duration::from_secs(5);
@@ -189,7 +190,20 @@ impl Provisioner {
         let draft = self.draft_by(actor).event(Some(machine), None, EventKind::Power, text, data);
         self.store().record(&draft.done()).await?;
         self.announce();
+        if let Ok(power) = outcome {
+            self.saw_power(machine, *power).await?;
+        }
         Ok(())
+    }
+
+    /// Keeps a machine's power as last seen.
+    pub(crate) async fn saw_power(&self, machine: MachineId, power: Power) -> Result<(), Error> {
+        let seen = SeenPower { power, at: self.now() };
+        match self.store().put_seen_power(machine, &seen).await {
+            // The machine was removed in the meantime.
+            Ok(()) | Err(StoreError::NotFound) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -202,10 +216,13 @@ impl PowerControl<'_> {
             Ok(Some(bmc)) => bmc,
             Err(error) => return Ok(PowerStatus::Failed(error)),
         };
-        Ok(match bmc.power(&node).await {
-            Ok(power) => PowerStatus::Known(power),
-            Err(error) => PowerStatus::Failed(error.into()),
-        })
+        match bmc.power(&node).await {
+            Ok(power) => {
+                self.service.saw_power(machine.id, power).await?;
+                Ok(PowerStatus::Known(power))
+            }
+            Err(error) => Ok(PowerStatus::Failed(error.into())),
+        }
     }
 
     /// Changes the power and answers the new state; holders and admins. `Off` ends a run that is under way.

@@ -318,6 +318,7 @@ impl Provisioner {
             });
         }
         self.sync_dhcp();
+        self.assignments().watch_ends();
         let service = self.clone();
         self.start_loop(async move {
             loop {

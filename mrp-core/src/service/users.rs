@@ -11,6 +11,7 @@ use crate::password;
 use crate::secret::{Secret, random_bytes};
 use crate::service::Provisioner;
 use crate::service::expected::Expected;
+use crate::store::{MachineReference, StoreError};
 use crate::user::{User, UserId};
 
 /// A user that is to be made.
@@ -189,7 +190,12 @@ impl Users<'_> {
         }
         self.1.check(user.revision)?;
         let journal = self.0.draft(actor)?.audit("delete", "user", &user.name, Value::Null).done();
-        self.1.settle(self.0.store().delete_user(&user, &journal).await, user.revision)?;
+        match self.0.store().delete_user(&user, &journal).await {
+            in_use @ Err(StoreError::InUse { .. }) => {
+                self.0.removed(in_use, MachineReference::Holder(id)).await?;
+            }
+            other => self.1.settle(other, user.revision)?,
+        }
         self.0.forget_tokens();
         Ok(())
     }

@@ -30,7 +30,7 @@ use mrp_core::service::discovery::Seen;
 use mrp_core::service::images::NewImage;
 use mrp_core::service::machines::Settings;
 use mrp_core::service::runs::StartRun;
-use mrp_core::store::{EventFilter, EventStore, UserStore};
+use mrp_core::store::{EventFilter, EventStore, Page, UserStore};
 use mrp_core::user::User;
 use mrp_core::{Actor, Error, Provisioner};
 use mrp_store::{FsBlobs, SqlStore};
@@ -121,13 +121,13 @@ impl Lab {
     /// A machine that alice holds, behind a BMC, with kernel, initrd and answer file of alice's.
     pub(crate) async fn node(&self, name: &str) -> Node {
         let node = self.bare_node(name, true).await;
-        self.mrp.assignments().assign(&self.admin, node.id, "alice", "tests").await.unwrap();
+        self.mrp.assignments().assign(&self.admin, node.id, "alice", "tests", None).await.unwrap();
         node
     }
 
     pub(crate) async fn bare_node(&self, name: &str, with_bmc: bool) -> Node {
         let (mrp, admin) = (&self.mrp, &self.admin);
-        let number = mrp.machines().list(admin, true, None).await.unwrap().len() as u8 + 1;
+        let number = mrp.machines().list(admin, true, None, Page::default()).await.unwrap().len() as u8 + 1;
         let bmc = FakeBmc::new();
         let mut machine = Machine::new(name, self.arch);
         if with_bmc {

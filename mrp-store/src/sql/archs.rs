@@ -6,7 +6,7 @@ use mrp_core::event::Journal;
 use mrp_core::store::{ArchStore, StoreResult};
 
 use super::rows::{get, id, maybe_id};
-use super::{Row, SqlStore, all, commit, deleted, inserted, sql, updated};
+use super::{Row, SqlStore, all, commit, deleted, inserted, one, sql, updated};
 
 fn arch(row: &Row) -> StoreResult<Arch> {
     Ok(Arch {
@@ -33,6 +33,23 @@ fn subarch(row: &Row) -> StoreResult<Subarch> {
 impl ArchStore for SqlStore {
     async fn archs(&self) -> StoreResult<Vec<Arch>> {
         all(sql("SELECT * FROM archs ORDER BY id").fetch_all(&self.read).await, arch)
+    }
+
+    async fn arch_by_name(&self, name: &str) -> StoreResult<Option<Arch>> {
+        one(sql("SELECT * FROM archs WHERE name = $1").bind(name).fetch_optional(&self.read).await, arch)
+    }
+
+    async fn subarch(&self, id: SubarchId) -> StoreResult<Option<Subarch>> {
+        one(
+            sql("SELECT * FROM subarchs WHERE id = $1").bind(id.get()).fetch_optional(&self.read).await,
+            subarch,
+        )
+    }
+
+    async fn subarch_by_name(&self, arch: ArchId, name: &str) -> StoreResult<Option<Subarch>> {
+        let query =
+            sql("SELECT * FROM subarchs WHERE arch_id = $1 AND name = $2").bind(arch.get()).bind(name);
+        one(query.fetch_optional(&self.read).await, subarch)
     }
 
     async fn subarchs(&self) -> StoreResult<Vec<Subarch>> {

@@ -1,13 +1,11 @@
 //! Who holds which machine.
 
-use std::collections::HashSet;
-
 use mrp_core::event::Journal;
+use mrp_core::id::Timestamp;
 use mrp_core::machine::{Assignment, AssignmentId, Machine, MachineId};
 use mrp_core::store::{StoreError, StoreResult};
 
-use super::machines::of_machine;
-use super::rows::{get, id, time};
+use super::rows::{get, id, maybe_time, time};
 use super::{Row, SqlStore, Tx, all, commit, deleted, failed, inserted, machines, sql, updated};
 
 fn assignment(row: &Row) -> StoreResult<Assignment> {
@@ -18,6 +16,7 @@ fn assignment(row: &Row) -> StoreResult<Assignment> {
         user: id(row, "user_id")?,
         reason: get(row, "reason")?,
         since: time(row, "since")?,
+        until: maybe_time(row, "until")?,
     })
 }
 
@@ -49,36 +48,19 @@ impl SqlStore {
     ) -> StoreResult<Assignment> {
         let mut tx = self.begin().await?;
         let query = sql(
-            "UPDATE assignments SET revision = revision + 1, machine_id = $3, user_id = $4, reason = $5, since = $6 WHERE id = $1 AND revision = $2",
+            "UPDATE assignments SET revision = revision + 1, machine_id = $3, user_id = $4, reason = $5, since = $6, until = $7 WHERE id = $1 AND revision = $2",
         );
         let query = query.bind(assignment.id.get()).bind(assignment.revision).bind(assignment.machine.get());
         let query = query.bind(assignment.user.get()).bind(&assignment.reason).bind(assignment.since.0);
+        let query = query.bind(assignment.until.map(|until| until.0));
         updated(&mut tx, query, "SELECT id FROM assignments WHERE id = $1", assignment.id.get()).await?;
         commit(tx, journal).await?;
         Ok(Assignment { revision: assignment.revision + 1, ..assignment.clone() })
     }
 
-    /// The transaction holds the write lock, so nobody claims between the look and the insert.
-    pub(super) async fn claim(
-        &self,
-        candidates: &[MachineId],
-        assignment: &Assignment,
-        journal: &Journal,
-    ) -> StoreResult<Option<Assignment>> {
-        let mut tx = self.begin().await?;
-        let rows = sql("SELECT DISTINCT machine_id FROM assignments").fetch_all(&mut tx).await;
-        let held: HashSet<MachineId> = all(rows, |row| id(row, "machine_id"))?.into_iter().collect();
-        for machine in candidates.iter().filter(|candidate| !held.contains(candidate)) {
-            let query = sql("SELECT id FROM machines WHERE id = $1").bind(machine.get());
-            if query.fetch_optional(&mut tx).await.map_err(failed)?.is_none() {
-                continue;
-            }
-            let wanted = Assignment { machine: *machine, ..assignment.clone() };
-            let stored = insert(&mut tx, &wanted).await?;
-            commit(tx, &of_machine(journal, *machine)).await?;
-            return Ok(Some(stored));
-        }
-        Ok(None)
+    pub(super) async fn overdue(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<Assignment>> {
+        let query = sql("SELECT * FROM assignments WHERE until <= $1 ORDER BY until, id LIMIT $2");
+        all(query.bind(now.0).bind(i64::from(limit)).fetch_all(&self.read).await, assignment)
     }
 
     pub(super) async fn end(
@@ -88,6 +70,10 @@ impl SqlStore {
         journal: &Journal,
     ) -> StoreResult<()> {
         let mut tx = self.begin().await?;
+        let query = sql(
+            "DELETE FROM console_tickets WHERE machine_id = $2 AND user_id IN (SELECT user_id FROM assignments WHERE id = $1)",
+        );
+        query.bind(id.get()).bind(machine.id.get()).execute(&mut tx).await.map_err(failed)?;
         let query = sql("DELETE FROM assignments WHERE id = $1 AND machine_id = $2");
         deleted(&mut tx, query.bind(id.get()).bind(machine.id.get()), "other objects").await?;
         match machines::update(&mut tx, machine).await {
@@ -98,12 +84,13 @@ impl SqlStore {
     }
 }
 
-async fn insert(tx: &mut Tx, assignment: &Assignment) -> StoreResult<Assignment> {
+pub(super) async fn insert(tx: &mut Tx, assignment: &Assignment) -> StoreResult<Assignment> {
     let query = sql(
-        "INSERT INTO assignments (revision, machine_id, user_id, reason, since) VALUES (1, $1, $2, $3, $4) RETURNING id",
+        "INSERT INTO assignments (revision, machine_id, user_id, reason, since, until) VALUES (1, $1, $2, $3, $4, $5) RETURNING id",
     );
     let query = query.bind(assignment.machine.get()).bind(assignment.user.get());
     let query = query.bind(&assignment.reason).bind(assignment.since.0);
+    let query = query.bind(assignment.until.map(|until| until.0));
     let id = inserted(tx, query).await?;
     Ok(Assignment { id, revision: 1, ..assignment.clone() })
 }

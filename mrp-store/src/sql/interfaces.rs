@@ -4,20 +4,18 @@ use std::net::Ipv4Addr;
 
 use mrp_core::event::Journal;
 use mrp_core::id::Id;
+use mrp_core::lease::Lease;
 use mrp_core::mac::MacAddr;
-use mrp_core::machine::{Addressing, Interface, InterfaceId, MachineId};
+use mrp_core::machine::{Addressing, DhcpClient, Interface, InterfaceId, InterfaceView, MachineId};
+use mrp_core::network::{Network, NetworkAddress, NetworkId};
 use mrp_core::store::StoreResult;
 
-use super::rows::{damaged, get, id, maybe_id, maybe_parsed, parsed};
-use super::{Row, SqlStore, all, commit, deleted, inserted, one, sql, updated};
+use super::builder::QueryBuilder;
+use super::machines::machine;
+use super::rows::{damaged, get, id, maybe_id, maybe_parsed, maybe_time, parsed};
+use super::{Row, SqlStore, Tx, all, commit, deleted, failed, inserted, one, sql, updated};
 
 fn interface(row: &Row) -> StoreResult<Interface> {
-    let addressing = match (get::<&str>(row, "addressing")?, maybe_parsed(row, "ipv4")?) {
-        ("dynamic", None) => Addressing::Dynamic,
-        ("dynamic-reserved", Some(address)) => Addressing::Reserved(address),
-        ("static", Some(address)) => Addressing::Static(address),
-        _ => return Err(damaged("addressing")),
-    };
     Ok(Interface {
         id: id(row, "id")?,
         revision: get(row, "revision")?,
@@ -25,14 +23,113 @@ fn interface(row: &Row) -> StoreResult<Interface> {
         mac: parsed(row, "mac")?,
         identifier: get(row, "identifier")?,
         network: maybe_id(row, "network_id")?,
-        addressing,
+        addressing: addressing(row, "ipv4")?,
     })
+}
+
+fn addressing(row: &Row, ipv4: &'static str) -> StoreResult<Addressing> {
+    match (get::<&str>(row, "addressing")?, maybe_parsed(row, ipv4)?) {
+        ("dynamic", None) => Ok(Addressing::Dynamic),
+        ("dynamic-reserved", Some(address)) => Ok(Addressing::Reserved(address)),
+        ("static", Some(address)) => Ok(Addressing::Static(address)),
+        _ => Err(damaged("addressing")),
+    }
+}
+
+/// An interface with the columns of its network (`n_…`) and of its lease (`l_…`).
+fn view(row: &Row) -> StoreResult<InterfaceView> {
+    let interface = interface(row)?;
+    let network = match interface.network {
+        None => None,
+        Some(id) => Some(Network {
+            id,
+            revision: get(row, "n_revision")?,
+            name: get(row, "n_name")?,
+            subnet: parsed(row, "n_subnet")?,
+            static_net: maybe_parsed(row, "n_static_net")?,
+            reserved_net: maybe_parsed(row, "n_reserved_net")?,
+            server_url: get(row, "n_server_url")?,
+            trust_path_mac: get(row, "n_trust_path_mac")?,
+        }),
+    };
+    let (ipv4, last_seen) = (maybe_parsed(row, "l_ipv4")?, maybe_time(row, "l_last_seen")?);
+    let lease = ipv4.zip(last_seen).map(|(ipv4, last_seen)| Lease { mac: interface.mac, ipv4, last_seen });
+    Ok(InterfaceView { interface, network, lease })
+}
+
+/// A machine with the columns of one of its interfaces (`i_…`) and the name of its boot loader.
+fn client(row: &Row) -> StoreResult<DhcpClient> {
+    let machine = machine(row)?;
+    let interface = Interface {
+        id: id(row, "i_id")?,
+        revision: get(row, "i_revision")?,
+        machine: machine.id,
+        mac: parsed(row, "mac")?,
+        identifier: get(row, "identifier")?,
+        network: maybe_id(row, "network_id")?,
+        addressing: addressing(row, "ipv4")?,
+    };
+    Ok(DhcpClient { machine, interface, boot_loader: get(row, "boot_loader")? })
+}
+
+fn address(row: &Row) -> StoreResult<NetworkAddress> {
+    Ok(NetworkAddress {
+        address: parsed(row, "ipv4")?,
+        addressing: addressing(row, "ipv4")?,
+        interface: id(row, "id")?,
+        mac: parsed(row, "mac")?,
+        identifier: get(row, "identifier")?,
+        machine: id(row, "machine_id")?,
+        machine_name: get(row, "machine_name")?,
+    })
+}
+
+/// Stores a new interface within a transaction; its MAC is discovered no longer.
+pub(super) async fn insert(tx: &mut Tx, interface: &Interface) -> StoreResult<Interface> {
+    let query = sql(
+        "INSERT INTO interfaces (revision, machine_id, mac, identifier, network_id, addressing, ipv4) VALUES (1, $1, $2, $3, $4, $5, $6) RETURNING id",
+    );
+    let query = query.bind(interface.machine.get()).bind(interface.mac.to_string());
+    let query = query.bind(&interface.identifier).bind(interface.network.map(Id::get));
+    let query = query.bind(interface.addressing.kind());
+    let query = query.bind(interface.addressing.address().map(|address| address.to_string()));
+    let id = inserted(tx, query).await?;
+    let query = sql("DELETE FROM discovered WHERE mac = $1").bind(interface.mac.to_string());
+    query.execute(&mut *tx).await.map_err(failed)?;
+    Ok(Interface { id, revision: 1, ..interface.clone() })
 }
 
 impl SqlStore {
     pub(super) async fn interfaces_of(&self, machine: MachineId) -> StoreResult<Vec<Interface>> {
         let query = sql("SELECT * FROM interfaces WHERE machine_id = $1 ORDER BY id");
         all(query.bind(machine.get()).fetch_all(&self.read).await, interface)
+    }
+
+    pub(super) async fn interface_views_of(&self, machine: MachineId) -> StoreResult<Vec<InterfaceView>> {
+        let query = sql(
+            "SELECT i.*, n.revision AS n_revision, n.name AS n_name, n.subnet AS n_subnet, n.static_net AS n_static_net, n.reserved_net AS n_reserved_net, n.server_url AS n_server_url, n.trust_path_mac AS n_trust_path_mac, l.ipv4 AS l_ipv4, l.last_seen AS l_last_seen FROM interfaces i LEFT JOIN networks n ON n.id = i.network_id LEFT JOIN leases l ON l.mac = i.mac WHERE i.machine_id = $1 ORDER BY i.id",
+        );
+        all(query.bind(machine.get()).fetch_all(&self.read).await, view)
+    }
+
+    pub(super) async fn client_with_mac(&self, mac: MacAddr) -> StoreResult<Option<DhcpClient>> {
+        let query = sql(
+            "SELECT m.*, i.id AS i_id, i.revision AS i_revision, i.mac, i.identifier, i.network_id, i.addressing, i.ipv4, b.name AS boot_loader FROM interfaces i JOIN machines m ON m.id = i.machine_id LEFT JOIN subarchs s ON s.id = m.subarch_id LEFT JOIN images b ON b.id = s.bootloader_id WHERE i.mac = $1",
+        );
+        one(query.bind(mac.to_string()).fetch_optional(&self.read).await, client)
+    }
+
+    /// In numerical order, which is not that of the texts.
+    pub(super) async fn addresses_in(&self, network: Option<NetworkId>) -> StoreResult<Vec<NetworkAddress>> {
+        let mut query = QueryBuilder::new(
+            "SELECT i.id, i.machine_id, i.mac, i.identifier, i.addressing, i.ipv4, m.name AS machine_name FROM interfaces i JOIN machines m ON m.id = i.machine_id WHERE i.ipv4 IS NOT NULL",
+        );
+        if let Some(network) = network {
+            query.push(" AND i.network_id = ").push_bind(network.get());
+        }
+        let mut addresses = all(query.build().fetch_all(&self.read).await, address)?;
+        addresses.sort_by_key(|taken| (taken.address, taken.interface));
+        Ok(addresses)
     }
 
     pub(super) async fn every_interface(&self) -> StoreResult<Vec<Interface>> {
@@ -55,16 +152,9 @@ impl SqlStore {
         journal: &Journal,
     ) -> StoreResult<Interface> {
         let mut tx = self.begin().await?;
-        let query = sql(
-            "INSERT INTO interfaces (revision, machine_id, mac, identifier, network_id, addressing, ipv4) VALUES (1, $1, $2, $3, $4, $5, $6) RETURNING id",
-        );
-        let query = query.bind(interface.machine.get()).bind(interface.mac.to_string());
-        let query = query.bind(&interface.identifier).bind(interface.network.map(Id::get));
-        let query = query.bind(interface.addressing.kind());
-        let query = query.bind(interface.addressing.address().map(|address| address.to_string()));
-        let id = inserted(&mut tx, query).await?;
+        let stored = insert(&mut tx, interface).await?;
         commit(tx, journal).await?;
-        Ok(Interface { id, revision: 1, ..interface.clone() })
+        Ok(stored)
     }
 
     pub(super) async fn change_interface(

@@ -4,17 +4,24 @@ use std::net::Ipv4Addr;
 
 use async_trait::async_trait;
 use mrp_core::answer_file::AnswerFileId;
+use mrp_core::console::ConsoleTicket;
 use mrp_core::event::Journal;
-use mrp_core::id::Id;
+use mrp_core::id::{Id, Timestamp};
 use mrp_core::image::ImageId;
 use mrp_core::mac::MacAddr;
-use mrp_core::machine::{Assignment, AssignmentId, Interface, InterfaceId, Machine, MachineId, Netboot};
-use mrp_core::store::{MachineFilter, MachineStore, StoreError, StoreResult};
+use mrp_core::machine::{
+    Assignment, AssignmentId, DhcpClient, Interface, InterfaceId, InterfaceView, Machine, MachineId,
+    MachineView, Netboot, SeenPower,
+};
+use mrp_core::query::Condition;
+use mrp_core::store::{MachineCount, MachineFilter, MachineReference, MachineStore, StoreError, StoreResult};
 
 use super::rows::{damaged, get, id, maybe_id, to_word, word};
-use super::{Row, SqlStore, Tx, all, commit, deleted_revision, failed, inserted, one, sql, updated};
+use super::{
+    Row, SqlStore, Tx, all, commit, deleted_revision, failed, inserted, interfaces, one, sql, updated,
+};
 
-fn machine(row: &Row) -> StoreResult<Machine> {
+pub(super) fn machine(row: &Row) -> StoreResult<Machine> {
     let netboot = match (get::<&str>(row, "netboot")?, maybe_id(row, "netboot_run_id")?) {
         ("off", None) => Netboot::Off,
         ("hand", None) => Netboot::ByHand,
@@ -65,6 +72,21 @@ pub(super) async fn update(tx: &mut Tx, machine: &Machine) -> StoreResult<Machin
     Ok(Machine { revision: machine.revision + 1, ..machine.clone() })
 }
 
+/// Stores a new machine within a transaction.
+async fn insert(tx: &mut Tx, machine: &Machine) -> StoreResult<Machine> {
+    let query = sql(
+        "INSERT INTO machines (revision, name, arch_id, subarch_id, bmc_id, bmc_info, kernel_id, initrd_id, kernel_options, answer_file_id, netboot, netboot_run_id, boot_epoch, state) VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id",
+    );
+    let (armed, run) = netboot(machine);
+    let query = query.bind(&machine.name).bind(machine.arch.get()).bind(machine.subarch.map(Id::get));
+    let query = query.bind(machine.bmc.map(Id::get)).bind(&machine.bmc_info);
+    let query = query.bind(machine.kernel.map(Id::get)).bind(machine.initrd.map(Id::get));
+    let query = query.bind(&machine.kernel_options).bind(machine.answer_file.map(Id::get));
+    let query = query.bind(armed).bind(run).bind(machine.boot_epoch).bind(to_word(&machine.state)?);
+    let id = inserted(tx, query).await?;
+    Ok(Machine { id, revision: 1, ..machine.clone() })
+}
+
 /// Fills in the machine of events that have none.
 pub(super) fn of_machine(journal: &Journal, machine: MachineId) -> Journal {
     let mut journal = journal.clone();
@@ -76,17 +98,16 @@ pub(super) fn of_machine(journal: &Journal, machine: MachineId) -> Journal {
 
 #[async_trait]
 impl MachineStore for SqlStore {
-    async fn machines(&self, filter: &MachineFilter) -> StoreResult<Vec<Machine>> {
-        let rows = match filter.held_by {
-            None => sql("SELECT * FROM machines ORDER BY id").fetch_all(&self.read).await,
-            Some(user) => {
-                let query = sql(
-                    "SELECT * FROM machines WHERE id IN (SELECT machine_id FROM assignments WHERE user_id = $1) ORDER BY id",
-                );
-                query.bind(user.get()).fetch_all(&self.read).await
-            }
-        };
-        all(rows, machine)
+    async fn machine_views(&self, filter: &MachineFilter) -> StoreResult<Vec<MachineView>> {
+        self.views_of(filter).await
+    }
+
+    async fn machine_view(&self, id: MachineId) -> StoreResult<Option<MachineView>> {
+        self.view_of(id).await
+    }
+
+    async fn count_machines(&self) -> StoreResult<Vec<MachineCount>> {
+        self.counted().await
     }
 
     async fn machine(&self, id: MachineId) -> StoreResult<Option<Machine>> {
@@ -111,18 +132,24 @@ impl MachineStore for SqlStore {
 
     async fn insert_machine(&self, machine: &Machine, journal: &Journal) -> StoreResult<Machine> {
         let mut tx = self.begin().await?;
-        let query = sql(
-            "INSERT INTO machines (revision, name, arch_id, subarch_id, bmc_id, bmc_info, kernel_id, initrd_id, kernel_options, answer_file_id, netboot, netboot_run_id, boot_epoch, state) VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id",
-        );
-        let (armed, run) = netboot(machine);
-        let query = query.bind(&machine.name).bind(machine.arch.get()).bind(machine.subarch.map(Id::get));
-        let query = query.bind(machine.bmc.map(Id::get)).bind(&machine.bmc_info);
-        let query = query.bind(machine.kernel.map(Id::get)).bind(machine.initrd.map(Id::get));
-        let query = query.bind(&machine.kernel_options).bind(machine.answer_file.map(Id::get));
-        let query = query.bind(armed).bind(run).bind(machine.boot_epoch).bind(to_word(&machine.state)?);
-        let id = inserted(&mut tx, query).await?;
-        commit(tx, &of_machine(journal, id)).await?;
-        Ok(Machine { id, revision: 1, ..machine.clone() })
+        let machine = insert(&mut tx, machine).await?;
+        commit(tx, &of_machine(journal, machine.id)).await?;
+        Ok(machine)
+    }
+
+    async fn insert_discovered_machine(
+        &self,
+        machine: &Machine,
+        interface: &Interface,
+        journal: &Journal,
+    ) -> StoreResult<Machine> {
+        let mut tx = self.begin().await?;
+        let query = sql("SELECT mac FROM discovered WHERE mac = $1").bind(interface.mac.to_string());
+        query.fetch_optional(&mut tx).await.map_err(failed)?.ok_or(StoreError::NotFound)?;
+        let machine = insert(&mut tx, machine).await?;
+        interfaces::insert(&mut tx, &Interface { machine: machine.id, ..interface.clone() }).await?;
+        commit(tx, &of_machine(journal, machine.id)).await?;
+        Ok(machine)
     }
 
     async fn update_machine(&self, machine: &Machine, journal: &Journal) -> StoreResult<Machine> {
@@ -140,6 +167,14 @@ impl MachineStore for SqlStore {
             let run: i64 = get(&run, "id")?;
             return Err(StoreError::InUse { what: format!("run {run}") });
         }
+        let query = sql(
+            "SELECT u.name FROM assignments a JOIN users u ON u.id = a.user_id WHERE a.machine_id = $1 ORDER BY a.id",
+        );
+        let holders = query.bind(machine.id.get()).fetch_all(&mut tx).await;
+        let holders = all(holders, |row| get::<String>(row, "name"))?;
+        if !holders.is_empty() {
+            return Err(StoreError::InUse { what: format!("whoever holds it: {}", holders.join(", ")) });
+        }
         let query = sql("DELETE FROM machines WHERE id = $1 AND revision = $2");
         let query = query.bind(machine.id.get()).bind(machine.revision);
         let exists = "SELECT id FROM machines WHERE id = $1";
@@ -149,6 +184,14 @@ impl MachineStore for SqlStore {
 
     async fn interfaces(&self, machine: MachineId) -> StoreResult<Vec<Interface>> {
         self.interfaces_of(machine).await
+    }
+
+    async fn interface_views(&self, machine: MachineId) -> StoreResult<Vec<InterfaceView>> {
+        self.interface_views_of(machine).await
+    }
+
+    async fn dhcp_client(&self, mac: MacAddr) -> StoreResult<Option<DhcpClient>> {
+        self.client_with_mac(mac).await
     }
 
     async fn all_interfaces(&self) -> StoreResult<Vec<Interface>> {
@@ -191,13 +234,17 @@ impl MachineStore for SqlStore {
         self.change_assignment(assignment, journal).await
     }
 
+    async fn overdue_assignments(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<Assignment>> {
+        self.overdue(now, limit).await
+    }
+
     async fn claim_machine(
         &self,
-        candidates: &[MachineId],
+        condition: &Condition,
         assignment: &Assignment,
         journal: &Journal,
-    ) -> StoreResult<Option<Assignment>> {
-        self.claim(candidates, assignment, journal).await
+    ) -> StoreResult<Option<(Assignment, MachineView)>> {
+        self.claim(condition, assignment, journal).await
     }
 
     async fn end_assignment(
@@ -207,5 +254,33 @@ impl MachineStore for SqlStore {
         journal: &Journal,
     ) -> StoreResult<()> {
         self.end(id, machine, journal).await
+    }
+
+    async fn machines_referring(&self, to: MachineReference, limit: u32) -> StoreResult<Vec<String>> {
+        self.referring(to, limit).await
+    }
+
+    async fn tags(&self, machine: MachineId) -> StoreResult<Vec<String>> {
+        self.tags_of(machine).await
+    }
+
+    async fn set_tags(&self, machine: &Machine, tags: &[String], journal: &Journal) -> StoreResult<Machine> {
+        self.replace_tags(machine, tags, journal).await
+    }
+
+    async fn seen_power(&self, machine: MachineId) -> StoreResult<Option<SeenPower>> {
+        self.power_of(machine).await
+    }
+
+    async fn put_seen_power(&self, machine: MachineId, seen: &SeenPower) -> StoreResult<()> {
+        self.note_power(machine, seen).await
+    }
+
+    async fn insert_console_ticket(&self, ticket: &ConsoleTicket, now: Timestamp) -> StoreResult<()> {
+        self.add_ticket(ticket, now).await
+    }
+
+    async fn take_console_ticket(&self, hash: &str, now: Timestamp) -> StoreResult<Option<ConsoleTicket>> {
+        self.take_ticket(hash, now).await
     }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use mrp_core::event::Journal;
 use mrp_core::lease::{Discovered, Lease};
 use mrp_core::mac::MacAddr;
-use mrp_core::network::{Network, NetworkId};
+use mrp_core::network::{Network, NetworkAddress, NetworkId};
 use mrp_core::store::{NetworkStore, StoreError, StoreResult};
 
 use super::builder::QueryBuilder;
@@ -47,6 +47,15 @@ fn client(row: &Row) -> StoreResult<Discovered> {
 impl NetworkStore for SqlStore {
     async fn networks(&self) -> StoreResult<Vec<Network>> {
         all(sql("SELECT * FROM networks ORDER BY id").fetch_all(&self.read).await, network)
+    }
+
+    async fn network(&self, id: NetworkId) -> StoreResult<Option<Network>> {
+        let query = sql("SELECT * FROM networks WHERE id = $1").bind(id.get());
+        one(query.fetch_optional(&self.read).await, network)
+    }
+
+    async fn configured_addresses(&self, network: Option<NetworkId>) -> StoreResult<Vec<NetworkAddress>> {
+        self.addresses_in(network).await
     }
 
     async fn insert_network(&self, network: &Network, journal: &Journal) -> StoreResult<Network> {
@@ -125,6 +134,11 @@ impl NetworkStore for SqlStore {
     async fn discovered(&self) -> StoreResult<Vec<Discovered>> {
         let query = sql("SELECT * FROM discovered ORDER BY last_seen DESC, mac");
         all(query.fetch_all(&self.read).await, client)
+    }
+
+    async fn discovered_client(&self, mac: MacAddr) -> StoreResult<Option<Discovered>> {
+        let query = sql("SELECT * FROM discovered WHERE mac = $1").bind(mac.to_string());
+        one(query.fetch_optional(&self.read).await, client)
     }
 
     async fn put_discovered(&self, client: &Discovered) -> StoreResult<()> {

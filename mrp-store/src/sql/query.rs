@@ -14,6 +14,8 @@ use super::rows::Row;
 pub(super) enum Value<'q> {
     /// A number, an id, a time.
     Int(Option<i64>),
+    /// A number that may have a fraction.
+    Float(f64),
     /// True or false.
     Bool(Option<bool>),
     /// A text.
@@ -100,6 +102,7 @@ impl<'q> Query<'q> {
         };
         self.values.into_iter().fold(query, |query, value| match value {
             Value::Int(value) => query.bind(value),
+            Value::Float(value) => query.bind(value),
             Value::Bool(value) => query.bind(value),
             Value::Text(value) => query.bind(value),
             Value::Blob(value) => query.bind(value),
@@ -113,6 +116,7 @@ impl<'q> Query<'q> {
         };
         self.values.into_iter().fold(query, |query, value| match value {
             Value::Int(value) => query.bind(value),
+            Value::Float(value) => query.bind(value),
             Value::Bool(value) => query.bind(value),
             Value::Text(value) => query.bind(value),
             Value::Blob(value) => query.bind(value.map(Cow::into_owned)),
@@ -133,6 +137,12 @@ impl From<i64> for Value<'_> {
 impl From<Option<i64>> for Value<'_> {
     fn from(value: Option<i64>) -> Self {
         Self::Int(value)
+    }
+}
+
+impl From<f64> for Value<'_> {
+    fn from(value: f64) -> Self {
+        Self::Float(value)
     }
 }
 

@@ -64,7 +64,8 @@ async fn create(call: Call) -> Answer {
     fields.require(&["user"])?;
     let user = fields.text("user", 256)?.unwrap_or_default();
     let reason = fields.nullable_text("reason", 128)?.flatten().unwrap_or_default();
-    let made = call.service().assignments().assign(call.actor(), call.id(0)?, &user, &reason).await?;
+    let until = fields.time("until")?.flatten();
+    let made = call.service().assignments().assign(call.actor(), call.id(0)?, &user, &reason, until).await?;
     Ok(reply::tagged(reply::created(&view(&made)), made.assignment.revision))
 }
 
@@ -78,9 +79,10 @@ async fn set(call: Call) -> Answer {
     let fields = call.fields().await?;
     fields.require(&["reason"])?;
     let reason = fields.text("reason", 128)?.unwrap_or_default();
+    let until = fields.time("until")?;
     let (machine, id) = named(&call).await?;
     let assignments = call.service().assignments().expecting(call.expected());
-    let set = assignments.explain(call.actor(), machine, id, &reason).await?;
+    let set = assignments.explain(call.actor(), machine, id, &reason, until).await?;
     Ok(reply::tagged(reply::ok(&view(&set)), set.assignment.revision))
 }
 
@@ -101,5 +103,10 @@ async fn named(call: &Call) -> Result<(MachineId, AssignmentId), ApiError> {
 }
 
 pub(super) fn view(AssignmentView { assignment, user }: &AssignmentView) -> api::Assignee {
-    api::Assignee { id: assignment.id.get(), reason: assignment.reason.clone(), user: user.clone() }
+    api::Assignee {
+        id: assignment.id.get(),
+        reason: assignment.reason.clone(),
+        until: assignment.until,
+        user: user.clone(),
+    }
 }

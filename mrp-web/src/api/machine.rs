@@ -1,7 +1,7 @@
 //! Machines: list, look, make, set, define, remove, reserve.
 
 use mrp_core::api;
-use mrp_core::machine::Machine;
+use mrp_core::machine::{Machine, SeenPower};
 use mrp_core::service::machines::{Definition, MachineView, Settings};
 use mrp_core::store::RunFilter;
 use mrp_core::{Actor, Provisioner};
@@ -58,8 +58,10 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn list(call: Call) -> Answer {
     let (all, query) = (call.flag("show_all"), call.param("q"));
-    let machines = call.service().machines().list(call.actor(), all, query.as_deref()).await?;
-    Pages::of(&call)?.answer(&call, machines, |found| found.machine.id.get(), view)
+    let pages = Pages::of(&call)?;
+    let page = pages.wanted()?;
+    let machines = call.service().machines().list(call.actor(), all, query.as_deref(), page).await?;
+    pages.answer(&call, machines, |found| found.machine.id.get(), view)
 }
 
 async fn get(call: Call) -> Answer {
@@ -127,11 +129,12 @@ async fn reserve(call: Call) -> Answer {
     fields.require(&["query"])?;
     let query = fields.nullable_text("query", 300)?.flatten().unwrap_or_default();
     let reason = fields.nullable_text("reason", 128)?.flatten().unwrap_or_default();
-    let machine = call.service().assignments().reserve(call.actor(), &query, &reason).await?;
+    let until = fields.time("until")?.flatten();
+    let machine = call.service().assignments().reserve(call.actor(), &query, &reason, until).await?;
     Ok(reply::tagged(reply::ok(&view(&machine)), machine.machine.revision))
 }
 
-fn view(MachineView { machine, arch, subarch }: &MachineView) -> api::Machine {
+pub(super) fn view(MachineView { machine, arch, subarch }: &MachineView) -> api::Machine {
     api::Machine {
         arch: arch.clone(),
         hostname: machine.hostname(),
@@ -144,6 +147,10 @@ fn view(MachineView { machine, arch, subarch }: &MachineView) -> api::Machine {
         preseed_id: machine.answer_file.map(|id| id.get()),
         subarch: subarch.clone(),
     }
+}
+
+fn power_view(seen: SeenPower) -> api::SeenPower {
+    api::SeenPower { state: seen.power.to_string(), at: seen.at }
 }
 
 async fn detailed(
@@ -167,6 +174,8 @@ async fn detailed(
         bmc_info: machine.bmc_info.clone(),
         assignees: service.assignments().list(actor, machine.id).await?.iter().map(assignee::view).collect(),
         interfaces: service.interfaces().list(actor, machine.id).await?.iter().map(interface::view).collect(),
+        tags: service.machines().tags(actor, machine.id).await?,
+        power: service.machines().seen_power(actor, machine.id).await?.map(power_view),
         run: service.runs().list(actor, newest).await?.first().map(api::Run::from),
     })
 }

@@ -1,9 +1,11 @@
 //! The routes for people and programs, one file a noun. A handler is: extract, one call of the service, view.
 
+mod address;
 mod arch;
 mod assignee;
 mod audit;
 mod bmc;
+mod console;
 mod discovered;
 mod docs;
 mod event;
@@ -17,6 +19,7 @@ mod run;
 mod session;
 mod status;
 mod stream;
+mod tag;
 mod token;
 mod upload;
 mod user;
@@ -44,6 +47,9 @@ pub(crate) fn routes() -> Vec<Route> {
         discovered::routes(),
         docs::routes(),
         status::routes(),
+        tag::routes(),
+        console::routes(),
+        address::routes(),
     ]
     .into_iter()
     .flatten()

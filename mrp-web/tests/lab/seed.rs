@@ -43,7 +43,7 @@ pub(super) async fn rows(store: &SqlStore, blobs: &FsBlobs, key: &ServerKey) {
     for machine in [1, 4, 5] {
         let reason = if machine == 1 { "testing" } else { "" }.to_owned();
         let (machine, user) = (Id::new(machine), Id::new(2));
-        let row = Assignment { id: Id::NEW, revision: 0, machine, user, reason, since: NOW };
+        let row = Assignment { id: Id::NEW, revision: 0, machine, user, reason, since: NOW, until: None };
         store.insert_assignment(&row, &Journal::default()).await.unwrap();
     }
 }

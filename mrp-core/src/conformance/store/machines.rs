@@ -1,9 +1,6 @@
 //! Machines, interfaces and assignments.
 
-use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-
-use futures_util::future::join_all;
 
 use super::*;
 use crate::machine::{MachineState, Netboot};
@@ -146,11 +143,11 @@ pub(super) async fn assignments(store: &dyn Store) -> Outcome {
     ids("assignments", &store.assignments(two.id).await?, |a| a.id, &[first.id, second.id])?;
     let all = store.all_assignments().await?;
     ids("all_assignments", &all, |a| a.id, &[first.id, second.id, third.id])?;
-    let held = store.machines(&MachineFilter { held_by: Some(alice.id) }).await?;
+    let held = store.machines(&MachineFilter::held_by(alice.id)).await?;
     ids("machines that alice holds", &held, |machine| machine.id, &[two.id])?;
-    let held = store.machines(&MachineFilter { held_by: Some(bob.id) }).await?;
+    let held = store.machines(&MachineFilter::held_by(bob.id)).await?;
     ids("machines that bob holds", &held, |machine| machine.id, &[one.id, two.id])?;
-    let explained = Assignment { reason: "another".into(), ..first };
+    let explained = Assignment { reason: "another".into(), until: Some(AT), ..first };
     let changed = store.update_assignment(&explained, &journal("2")).await?;
     same("a changed assignment", &changed, &Assignment { revision: 2, ..explained.clone() })?;
     stale("update_assignment", store.update_assignment(&explained, &journal("no")).await)?;
@@ -181,77 +178,12 @@ pub(super) async fn end_assignment(store: &dyn Store) -> Outcome {
     written(store, 1, 1).await
 }
 
-pub(super) async fn claim(store: &dyn Store) -> Outcome {
-    let (one, two) = (stored_machine(store, "m1").await?, stored_machine(store, "m2").await?);
-    let alice = store.insert_user(&user("alice"), &quiet()).await?;
-    let bob = store.insert_user(&user("bob"), &quiet()).await?;
-    let order = [Id::new(1 << 40), two.id, one.id];
-    let open = |user: &User| Assignment { machine: Id::NEW, ..assignment(&one, user) };
-    let mut nameless = journal("");
-    nameless.audit[0].object = "machine".into();
-    let first = store.claim_machine(&order, &open(&alice), &nameless).await?;
-    let first = first.ok_or(Failure("claim_machine: no machine of two free ones".into()))?;
-    let wanted = Assignment { id: first.id, revision: 1, ..assignment(&two, &alice) };
-    same("the claim of the first candidate", &first, &wanted)?;
-    same("what is stored of it", &store.assignments(two.id).await?, &vec![first])?;
-    let events = store.events(&EventFilter { machine: Some(two.id), ..EventFilter::default() }).await?;
-    same("the claimed machine in its event", &events.len(), &1)?;
-    let entry = store.audit(Id::NEW, 1).await?.remove(0);
-    same("the claimed machine in its audit entry", &entry.name, &"m2".to_owned())?;
-    let second = store.claim_machine(&order, &open(&bob), &journal("2")).await?;
-    same("the next claim", &second.map(|a| a.machine), &Some(one.id))?;
-    let third = store.claim_machine(&order, &open(&alice), &journal("no")).await?;
-    same("a claim when all are held", &third, &None)?;
-    same("a claim of nothing", &store.claim_machine(&[], &open(&alice), &journal("no")).await?, &None)?;
-    written(store, 2, 2).await
-}
-
-pub(super) async fn claims(store: &dyn Store) -> Outcome {
-    let machine = stored_machine(store, "m1").await?;
-    let mut users = Vec::new();
-    for number in 0..20 {
-        users.push(store.insert_user(&user(&format!("user{number}")), &quiet()).await?);
-    }
-    let (candidates, won) = ([machine.id], journal("claimed"));
-    let wanted: Vec<_> = users.iter().map(|user| assignment(&machine, user)).collect();
-    let claims = wanted.iter().map(|wanted| store.claim_machine(&candidates, wanted, &won));
-    let mut winners = 0;
-    for claim in join_all(claims).await {
-        winners += usize::from(claim?.is_some());
-    }
-    same("winners of 20 concurrent claims", &winners, &1)?;
-    same("holders", &store.assignments(machine.id).await?.len(), &1)?;
-    written(store, 1, 1).await
-}
-
-pub(super) async fn many_claims(store: &dyn Store) -> Outcome {
-    const MACHINES: usize = 100;
-    let first = stored_machine(store, "m0").await?;
-    let mut candidates = vec![first.id];
-    for number in 1..MACHINES {
-        let new = Machine::new(format!("m{number}"), first.arch);
-        candidates.push(store.insert_machine(&new, &quiet()).await?.id);
-    }
-    let alice = store.insert_user(&user("alice"), &quiet()).await?;
-    let (wanted, won) = (assignment(&first, &alice), journal("claimed"));
-    let claims = (0..1000).map(|_| store.claim_machine(&candidates, &wanted, &won));
-    let mut claimed = BTreeSet::new();
-    for claim in join_all(claims).await {
-        if let Some(claim) = claim? {
-            ensure(claimed.insert(claim.machine), || format!("machine {} was claimed twice", claim.machine))?;
-        }
-    }
-    same("machines that were claimed", &claimed, &candidates.iter().copied().collect())?;
-    same("assignments", &store.all_assignments().await?.len(), &MACHINES)?;
-    written(store, MACHINES, MACHINES).await
-}
-
 pub(super) async fn removal(store: &dyn Store) -> Outcome {
     let machine = stored_machine(store, "m1").await?;
     let kept = stored_machine(store, "m2").await?;
     let alice = store.insert_user(&user("alice"), &quiet()).await?;
     store.insert_interface(&interface(&machine, 1), &quiet()).await?;
-    store.insert_assignment(&assignment(&machine, &alice), &quiet()).await?;
+    let held = store.insert_assignment(&assignment(&machine, &alice), &quiet()).await?;
     let (run, machine) = store.insert_run(&provision(&machine, None), &machine, &journal("run")).await?;
     let of =
         |machine: &Machine, text| Journal { events: vec![event(Some(machine.id), text)], audit: Vec::new() };
@@ -260,6 +192,9 @@ pub(super) async fn removal(store: &dyn Store) -> Outcome {
     in_use("delete_machine with an active run", store.delete_machine(&machine, &journal("no")).await)?;
     let ended = Run { status: crate::run::RunStatus::Cancelled, ended: Some(AT), deadline: None, ..run };
     store.update_run(&ended, None, &quiet()).await?;
+    in_use("delete_machine of a holder", store.delete_machine(&machine, &journal("no")).await)?;
+    store.end_assignment(held.id, &machine, &quiet()).await?;
+    let machine = Machine { revision: machine.revision + 1, ..machine };
     store.delete_machine(&machine, &quiet()).await?;
     same("interfaces", &store.all_interfaces().await?, &vec![])?;
     same("assignments", &store.all_assignments().await?, &vec![])?;

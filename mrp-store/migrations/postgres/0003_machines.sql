@@ -1,0 +1,46 @@
+-- Free machines are found without a look at who holds the others.
+ALTER TABLE machines ADD COLUMN holders BIGINT NOT NULL DEFAULT 0;
+UPDATE machines SET holders = (SELECT COUNT(*) FROM assignments a WHERE a.machine_id = machines.id);
+CREATE INDEX machines_by_holders ON machines (holders, id);
+
+CREATE FUNCTION count_holders() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        UPDATE machines SET holders = holders - 1 WHERE id = OLD.machine_id;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        UPDATE machines SET holders = holders + 1 WHERE id = NEW.machine_id;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER assignment_begins_or_ends AFTER INSERT OR DELETE ON assignments
+    FOR EACH ROW EXECUTE FUNCTION count_holders();
+CREATE TRIGGER assignment_moves AFTER UPDATE OF machine_id ON assignments
+    FOR EACH ROW WHEN (OLD.machine_id <> NEW.machine_id) EXECUTE FUNCTION count_holders();
+
+ALTER TABLE assignments ADD COLUMN until BIGINT;
+CREATE INDEX assignments_by_until ON assignments (until) WHERE until IS NOT NULL;
+
+CREATE TABLE machine_tags (
+    machine_id BIGINT NOT NULL REFERENCES machines (id) ON DELETE CASCADE,
+    tag TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (machine_id, tag)
+);
+CREATE INDEX tags_by_name ON machine_tags (tag);
+
+-- As the BMC told it last.
+CREATE TABLE machine_power (
+    machine_id BIGINT PRIMARY KEY REFERENCES machines (id) ON DELETE CASCADE,
+    state TEXT COLLATE "C" NOT NULL,
+    at BIGINT NOT NULL
+);
+
+CREATE TABLE console_tickets (
+    hash TEXT COLLATE "C" PRIMARY KEY,
+    machine_id BIGINT NOT NULL REFERENCES machines (id) ON DELETE CASCADE,
+    user_id BIGINT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    expires BIGINT NOT NULL
+);
+CREATE INDEX tickets_by_machine ON console_tickets (machine_id, user_id);
+CREATE INDEX tickets_by_user ON console_tickets (user_id);
+CREATE INDEX tickets_by_expiry ON console_tickets (expires);

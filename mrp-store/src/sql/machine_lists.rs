@@ -1,0 +1,98 @@
+//! Lists of machines by filter, and the claim of the first free one.
+
+use mrp_core::event::Journal;
+use mrp_core::machine::{Assignment, MachineId, MachineView};
+use mrp_core::query::Condition;
+use mrp_core::store::{MachineCount, MachineFilter, MachineReference, StoreResult};
+
+use super::builder::QueryBuilder;
+use super::machines::{machine, of_machine};
+use super::rows::{damaged, get, word};
+use super::{Row, SqlStore, all, assignments, commit, conditions, one, sql};
+
+/// Machines with the names of their architectures. Looked up row by row, so that the order of the ids is that of the
+/// table, and the first row of many costs no more than itself.
+const VIEW: &str = "SELECT m.*, (SELECT a.name FROM archs a WHERE a.id = m.arch_id) AS arch_name, (SELECT s.name FROM subarchs s WHERE s.id = m.subarch_id) AS subarch_name FROM machines m WHERE ";
+
+fn view(row: &Row) -> StoreResult<MachineView> {
+    let machine = machine(row)?;
+    Ok(MachineView { machine, arch: get(row, "arch_name")?, subarch: get(row, "subarch_name")? })
+}
+
+impl SqlStore {
+    pub(super) async fn views_of(&self, filter: &MachineFilter) -> StoreResult<Vec<MachineView>> {
+        let mut query = QueryBuilder::new(VIEW);
+        conditions::push(&mut query, &filter.condition, &self.read);
+        if let Some(user) = filter.held_by {
+            query.push(" AND m.id IN (SELECT h.machine_id FROM assignments h WHERE h.user_id = ");
+            query.push_bind(user.get()).push(")");
+        }
+        if filter.page.after > 0 {
+            query.push(" AND m.id > ").push_bind(filter.page.after);
+        }
+        query.push(" ORDER BY m.id");
+        if filter.page.limit > 0 {
+            query.push(" LIMIT ").push_bind(i64::from(filter.page.limit));
+        }
+        all(query.build().fetch_all(&self.read).await, view)
+    }
+
+    pub(super) async fn view_of(&self, id: MachineId) -> StoreResult<Option<MachineView>> {
+        let mut query = QueryBuilder::new(VIEW);
+        query.push("m.id = ").push_bind(id.get());
+        one(query.build().fetch_optional(&self.read).await, view)
+    }
+
+    pub(super) async fn counted(&self) -> StoreResult<Vec<MachineCount>> {
+        let query = sql(
+            "SELECT state, (netboot <> 'off') AS armed, COUNT(*) AS machines FROM machines GROUP BY 1, 2",
+        );
+        all(query.fetch_all(&self.read).await, |row| {
+            let count = u64::try_from(get::<i64>(row, "machines")?).map_err(|_| damaged("machines"))?;
+            Ok(MachineCount { state: word(row, "state")?, netboot: get(row, "armed")?, count })
+        })
+    }
+
+    /// No other transaction writes meanwhile, so nobody claims between the look and the insert.
+    pub(super) async fn claim(
+        &self,
+        condition: &Condition,
+        assignment: &Assignment,
+        journal: &Journal,
+    ) -> StoreResult<Option<(Assignment, MachineView)>> {
+        let mut tx = self.begin().await?;
+        let mut query = QueryBuilder::new(VIEW);
+        query.push("m.holders = 0 AND ");
+        conditions::push(&mut query, condition, &self.read);
+        query.push(" ORDER BY m.id LIMIT 1");
+        let Some(view) = one(query.build().fetch_optional(&mut tx).await, view)? else { return Ok(None) };
+        let machine = view.machine.id;
+        let stored = assignments::insert(&mut tx, &Assignment { machine, ..assignment.clone() }).await?;
+        commit(tx, &of_machine(journal, machine)).await?;
+        Ok(Some((stored, view)))
+    }
+
+    pub(super) async fn referring(&self, to: MachineReference, limit: u32) -> StoreResult<Vec<String>> {
+        let (text, id) = match to {
+            MachineReference::Arch(id) => {
+                ("SELECT name FROM machines WHERE arch_id = $1 ORDER BY id LIMIT $2", id.get())
+            }
+            MachineReference::Subarch(id) => {
+                ("SELECT name FROM machines WHERE subarch_id = $1 ORDER BY id LIMIT $2", id.get())
+            }
+            MachineReference::Bmc(id) => {
+                ("SELECT name FROM machines WHERE bmc_id = $1 ORDER BY id LIMIT $2", id.get())
+            }
+            MachineReference::Network(id) => (
+                "SELECT name FROM machines WHERE id IN (SELECT machine_id FROM interfaces WHERE network_id = $1) ORDER BY id LIMIT $2",
+                id.get(),
+            ),
+            MachineReference::Holder(id) => (
+                "SELECT name FROM machines WHERE id IN (SELECT machine_id FROM assignments WHERE user_id = $1) ORDER BY id LIMIT $2",
+                id.get(),
+            ),
+        };
+        let query = sql(text).bind(id).bind(i64::from(limit));
+        all(query.fetch_all(&self.read).await, |row| get(row, "name"))
+    }
+}
