@@ -6,18 +6,17 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mrp_core::api;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use tokio::fs::File;
 use tokio_util::io::ReaderStream;
 
 use crate::client::Upload as Description;
 use crate::commands::Session;
-use crate::commands::field::field;
 use crate::exit::{Exit, Usage};
 use crate::output::{or_none, when_http, yes};
 use crate::resolve::{self, any_image};
 
-mod replace;
+mod uploads;
 
 /// Kernels, initrds and boot loaders.
 #[derive(Debug, clap::Subcommand)]
@@ -26,8 +25,7 @@ pub(crate) enum ImageCommand {
     Show(Show),
     Upload(Upload),
     Set(Set),
-    Replace(replace::Replace),
-    Uploads(replace::Uploads),
+    Uploads(uploads::Uploads),
     #[command(visible_alias = "delete")]
     Remove(Remove),
 }
@@ -142,7 +140,6 @@ impl ImageCommand {
             ImageCommand::Show(command) => command.run(session).await,
             ImageCommand::Set(command) => command.run(session).await,
             ImageCommand::Upload(command) => command.run(session).await,
-            ImageCommand::Replace(command) => command.run(session).await,
             ImageCommand::Uploads(command) => command.run(session).await,
             ImageCommand::Remove(command) => command.run(session).await,
         }
@@ -172,10 +169,7 @@ impl List {
 impl Show {
     async fn run(self, session: &Session) -> Result<()> {
         let image = any_image(&session.client, &self.image).await?;
-        let shown: Value = session.client.get(&format!("/image/{}/detail", image.id)).await?;
-        let detail: api::ImageDetail = serde_json::from_value(shown.clone())?;
-        let users = ["machines", "subarchs"].iter().filter_map(|kind| shown["used_by"][kind].as_array());
-        let users: Vec<String> = users.flatten().map(|user| field(user, "name")).collect();
+        let detail: api::ImageDetail = session.client.get(&format!("/image/{}/detail", image.id)).await?;
         let facts = [
             ("name", image.name.clone()),
             ("id", image.id.to_string()),
@@ -187,9 +181,8 @@ impl Show {
             ("public", yes(image.public)),
             ("known good", yes(image.known_good)),
             ("description", or_none(image.description.as_ref())),
-            ("used by", users.join(", ")),
         ];
-        session.output.object(&shown, &facts)
+        session.output.object(&detail, &facts)
     }
 }
 
