@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 
 pub use database::DatabaseSection;
 pub use retention::{Age, RetentionSection};
+pub use server::{Role, ServerSection};
 
 mod database;
 mod retention;
+mod server;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -36,16 +38,6 @@ pub struct Config {
     pub run: RunSection,
     /// How long the history is kept.
     pub retention: RetentionSection,
-}
-
-/// Data and logs.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(default)]
-pub struct ServerSection {
-    /// Database, images, key.
-    pub data_dir: PathBuf,
-    /// `error`, `warn`, `info`, `debug`, or a filter such as `info,mrp_bmc=debug`.
-    pub log: String,
 }
 
 /// People's HTTP: API and pages.
@@ -184,12 +176,6 @@ impl Serialize for Span {
     }
 }
 
-impl Default for ServerSection {
-    fn default() -> Self {
-        Self { data_dir: default_data_dir(), log: "info".into() }
-    }
-}
-
 impl Default for WebSection {
     fn default() -> Self {
         Self {
@@ -302,6 +288,9 @@ impl Config {
     }
 
     fn check(&self, name: &str) -> Result<(), ConfigError> {
+        self.server
+            .check(self.database.url.is_some())
+            .map_err(|words| ConfigError::Wrong(format!("{name}: {words}")))?;
         self.database.check().map_err(|words| ConfigError::Wrong(format!("{name}: {words}")))?;
         let files = self.web.certificate.is_some() && self.web.private_key.is_some();
         if self.web.tls == TlsMode::Files && !files {

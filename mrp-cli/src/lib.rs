@@ -22,6 +22,7 @@ pub mod exit;
 pub mod follow;
 mod key_file;
 pub mod output;
+pub mod peers;
 pub mod port;
 pub mod resolve;
 mod table;

@@ -7,12 +7,14 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use mrp_bmc::IpmiBmc;
 use mrp_core::bmc::Drivers;
 use mrp_core::dhcp::{DhcpBackend, NoDhcpBackend};
 use mrp_core::secret::{Secret, ServerKey};
+use mrp_core::service::cluster::Cluster;
 use mrp_core::store::Store;
 use mrp_core::{Provisioner, Settings};
 use mrp_netboot::boot_source::BootSource;
@@ -23,9 +25,13 @@ use mrp_netboot::tftp::{TftpConfig, TftpHandle, TftpServer};
 use mrp_store::{FsBlobs, PostgresState, SqlStore};
 use mrp_web::{Listener, MachineConfig, PeopleConfig, Tls, Web};
 
-use crate::config::{Config, DhcpKind, TlsMode};
+use crate::config::{Config, DhcpKind, Role, TlsMode};
 use crate::key_file;
+use crate::peers::HttpPeers;
 use crate::port::{Protocol, taken};
+
+/// How long a BMC stays with a server of several that has died.
+const LEASE: Duration = Duration::from_secs(15);
 
 /// The BMC drivers of this program; a site's own binary adds its drivers here.
 pub fn drivers() -> Drivers {
@@ -60,6 +66,11 @@ impl Files {
     /// The server's key: seals BMC passwords, signs boot tokens.
     pub fn key(&self) -> PathBuf {
         self.0.join("key")
+    }
+
+    /// This server's name among several on one database.
+    pub fn server_id(&self) -> PathBuf {
+        self.0.join("server-id")
     }
 
     /// Password of the first admin.
@@ -122,10 +133,12 @@ impl Files {
 pub struct Server {
     /// The service.
     pub provisioner: Provisioner,
-    /// People's HTTP.
-    pub web: Web,
-    /// Machines' HTTP.
-    pub machine_web: Web,
+    /// People's HTTP, for the role `api`.
+    pub web: Option<Web>,
+    /// Machines' HTTP, for the role `netboot`.
+    pub machine_web: Option<Web>,
+    /// The door for other servers on the same database.
+    pub peer_web: Option<Web>,
     /// TFTP, unless it is off or could not be had.
     pub tftp: Option<TftpHandle>,
     /// What cannot be done, and how to grant it.
@@ -174,6 +187,40 @@ fn database_password(config: &Config) -> Result<Option<Secret>> {
     Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']))))
 }
 
+/// This server among others on the same PostgreSQL database.
+fn cluster(config: &Config) -> Result<Cluster> {
+    let files = Files::of(config);
+    let id = match &config.server.id {
+        Some(id) => id.clone(),
+        None => server_id(&files.server_id())?,
+    };
+    let key = key_file::read(&files.key())?;
+    let key = key.with_context(|| format!("key file {} is missing", files.key().display()))?;
+    let peers = HttpPeers::new(key).context("the way to other servers")?;
+    Ok(Cluster {
+        id,
+        url: config.server.url.clone().unwrap_or_default(),
+        drives_bmcs: config.server.does(Role::Bmc),
+        lease: LEASE,
+        peers: Arc::new(peers),
+    })
+}
+
+/// The name of the server with this data folder, made at the first start.
+fn server_id(path: &Path) -> Result<String> {
+    match fs::read_to_string(path) {
+        Ok(id) if !id.trim().is_empty() => Ok(id.trim().to_owned()),
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(anyhow::Error::new(error).context(path.display().to_string()))
+        }
+        _ => {
+            let id = format!("mrp-{}", hex::encode(mrp_core::secret::random_bytes::<6>()));
+            fs::write(path, format!("{id}\n")).with_context(|| path.display().to_string())?;
+            Ok(id)
+        }
+    }
+}
+
 async fn builder(config: &Config, drivers: Drivers) -> Result<mrp_core::service::Builder> {
     let files = Files::of(config);
     files.create()?;
@@ -219,17 +266,34 @@ impl Server {
         let files = Files::of(&config);
         let lock = files.claim()?;
         // All doors before the service: a server that cannot serve picks up no runs.
-        let machine_listener = listen("machine.listen", config.machine.listen, None).await?;
-        let web_listener = listen("web.listen", config.web.listen, tls(&config)?).await?;
+        let netboot = config.server.does(Role::Netboot);
+        let machine_listener = match netboot {
+            true => Some(listen("machine.listen", config.machine.listen, None).await?),
+            false => None,
+        };
+        let web_listener = match config.server.does(Role::Api) {
+            true => Some(listen("web.listen", config.web.listen, tls(&config)?).await?),
+            false => None,
+        };
+        let peer_listener = match &config.server.url {
+            Some(_) => Some(listen("server.peer_listen", config.server.peer_listen, None).await?),
+            None => None,
+        };
         let mut warnings = Vec::new();
-        let tftp = bind_tftp_or_warn(&config, &mut warnings)?;
+        let tftp = if netboot { bind_tftp_or_warn(&config, &mut warnings)? } else { None };
         // The port stands in the URLs that the service makes.
-        config.machine.listen = machine_listener.local_addr();
+        if let Some(listener) = &machine_listener {
+            config.machine.listen = listener.local_addr();
+        }
         let machines = MachineConfig {
             dhcp_from: config.machine.dhcp_from.clone(),
             token: config.machine.token_file.as_deref().map(read_token).transpose()?,
         };
-        let provisioner = builder(&config, drivers).await?.build().await?;
+        let mut builder = builder(&config, drivers).await?;
+        if config.database.url.is_some() {
+            builder = builder.cluster(cluster(&config)?);
+        }
+        let provisioner = builder.build().await?;
         let first_password = provisioner.users().first_admin().await?;
         if let Some(password) = &first_password {
             key_file::write_secret(&files.admin_password(), password)?;
@@ -247,9 +311,10 @@ impl Server {
                 metrics.as_ref().map(ToString::to_string).unwrap_or_default()
             })),
         };
-        let web = web_listener.serve_people(provisioner.clone(), people);
-        let machine_web = machine_listener.serve_machines(provisioner.clone(), machines);
-        Ok(Self { provisioner, web, machine_web, tftp, warnings, first_password, lock })
+        let web = web_listener.map(|door| door.serve_people(provisioner.clone(), people));
+        let machine_web = machine_listener.map(|door| door.serve_machines(provisioner.clone(), machines));
+        let peer_web = peer_listener.map(|door| door.serve_peers(provisioner.clone()));
+        Ok(Self { provisioner, web, machine_web, peer_web, tftp, warnings, first_password, lock })
     }
 
     /// Serves until told to stop, then ends cleanly: transfers and requests in flight get a moment, BMC sessions are closed.
@@ -258,11 +323,11 @@ impl Server {
         let wait = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
-        let web = tokio::spawn(self.web.run(wait(stopped.clone())));
-        let machine_web = tokio::spawn(self.machine_web.run(wait(stopped)));
+        let doors = [self.web, self.machine_web, self.peer_web].into_iter().flatten();
+        let doors: Vec<_> = doors.map(|door| tokio::spawn(door.run(wait(stopped.clone())))).collect();
         shutdown.await;
         let _ = stop.send(true);
-        for door in [web, machine_web] {
+        for door in doors {
             if let Err(error) = door.await {
                 tracing::error!(%error, "a server task failed");
             }
@@ -364,9 +429,10 @@ fn read_token(path: &Path) -> Result<Secret> {
 
 /// Says on a terminal what a first start made.
 pub fn greet(server: &Server, files: &Files) {
-    let (people, machines): (SocketAddr, SocketAddr) =
-        (server.web.local_addr(), server.machine_web.local_addr());
-    tracing::info!(%people, %machines, tftp = ?server.tftp.as_ref().map(TftpHandle::local_addr), "serving");
+    let address = |door: &Option<Web>| door.as_ref().map(Web::local_addr);
+    let (people, machines) = (address(&server.web), address(&server.machine_web));
+    let peers = address(&server.peer_web);
+    tracing::info!(?people, ?machines, ?peers, tftp = ?server.tftp.as_ref().map(TftpHandle::local_addr), "serving");
     for warning in &server.warnings {
         tracing::warn!("{warning}");
     }

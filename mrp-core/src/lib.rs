@@ -1,8 +1,8 @@
 //! The nouns of mrp, their rules, the traits behind which the world lies, and the service layer.
 //!
 //! Nouns, one a file: [`user`], [`token`], [`arch`], [`bmc_entry`], [`network`], [`machine`], [`image`], [`answer_file`], [`run`],
-//! [`event`], [`lease`], [`console`]. Traits: [`bmc`], [`store`], [`blob`], [`dhcp`], [`render`], [`clock`]. What a client that
-//! netboots gets is decided in [`boot`] and in the service.
+//! [`event`], [`lease`], [`console`], [`claim`]. Traits: [`bmc`], [`store`], [`blob`], [`dhcp`], [`render`], [`clock`], [`peer`].
+//! What a client that netboots gets is decided in [`boot`] and in the service.
 
 pub mod actor;
 pub mod answer_file;
@@ -12,6 +12,7 @@ pub mod blob;
 pub mod bmc;
 pub mod bmc_entry;
 pub mod boot;
+pub mod claim;
 pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -27,6 +28,7 @@ pub mod mac;
 pub mod machine;
 pub mod network;
 pub mod password;
+pub mod peer;
 pub mod query;
 pub mod render;
 pub mod retention;

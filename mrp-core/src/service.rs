@@ -5,7 +5,7 @@
 //! [`assignments`], [`images`], [`answer_files`], [`power`], [`runs`], [`boot`], [`discovery`], [`consoles`], [`events`],
 //! [`audit`], [`keys`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,6 +38,7 @@ pub mod assignments;
 pub mod audit;
 pub mod bmcs;
 pub mod boot;
+pub mod cluster;
 pub mod consoles;
 pub mod discovery;
 mod elsewhere;
@@ -104,6 +105,7 @@ pub struct Builder {
     neighbours: Option<Arc<dyn Neighbours>>,
     key: Option<ServerKey>,
     settings: Settings,
+    cluster: Option<cluster::Cluster>,
     quiet: bool,
 }
 
@@ -171,6 +173,13 @@ impl Builder {
         self
     }
 
+    /// One of several servers on the store's database; by default the only one.
+    #[must_use]
+    pub fn cluster(mut self, cluster: cluster::Cluster) -> Self {
+        self.cluster = Some(cluster);
+        self
+    }
+
     /// Without background work: for a program beside the one that drives the runs.
     #[must_use]
     pub fn quiet(mut self) -> Self {
@@ -192,6 +201,9 @@ impl Builder {
             neighbours: self.neighbours.unwrap_or_else(|| Arc::new(NoNeighbours)),
             key: self.key.unwrap_or_else(ServerKey::generate),
             settings: self.settings,
+            cluster: self.cluster,
+            powering: Mutex::default(),
+            taken_proofs: Mutex::default(),
             open_bmcs: Mutex::default(),
             busy: Mutex::default(),
             believed: Mutex::default(),
@@ -206,6 +218,7 @@ impl Builder {
         }));
         if !self.quiet {
             provisioner.images().collect_content().await?;
+            provisioner.join_cluster().await?;
             provisioner.resume().await?;
             provisioner.listen();
             provisioner.start_removing();
@@ -233,6 +246,12 @@ pub(crate) struct Inner {
     pub(crate) neighbours: Arc<dyn Neighbours>,
     pub(crate) key: ServerKey,
     pub(crate) settings: Settings,
+    /// This server among others on the same database.
+    pub(crate) cluster: Option<cluster::Cluster>,
+    /// Runs whose machine is being powered.
+    pub(crate) powering: Mutex<HashSet<RunId>>,
+    /// Proofs of peers' requests that were taken.
+    pub(crate) taken_proofs: Mutex<cluster::TakenProofs>,
     /// Opened drivers.
     pub(crate) open_bmcs: Mutex<HashMap<BmcId, OpenedBmc>>,
     /// Who is at a machine's BMC with a sequence of commands.
@@ -309,6 +328,7 @@ impl Provisioner {
         for (_, (_, bmc)) in open {
             bmc.close().await;
         }
+        self.leave_cluster().await;
     }
 
     pub(crate) fn store(&self) -> &dyn Store {

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use crate::answer_file::{AnswerFile, AnswerFileId};
 use crate::arch::{Arch, ArchId, Subarch, SubarchId};
 use crate::bmc_entry::{BmcEntry, BmcId};
+use crate::claim::Claim;
 use crate::event::{AuditEntry, AuditId, Event, EventId, Journal};
 use crate::id::Timestamp;
 use crate::image::{Digest, Image, ImageId};
@@ -325,6 +326,21 @@ pub trait EventStore {
     }
 }
 
+/// Claims of servers that share a database.
+#[async_trait]
+pub trait ClaimStore {
+    /// Takes or renews a claim unless another holder has one that has not lapsed; answers the claim that is in force.
+    async fn claim(&self, wanted: &Claim, now: Timestamp) -> StoreResult<Claim>;
+    /// Lets all claims of a holder last until a time.
+    async fn renew_claims(&self, holder: &str, until: Timestamp) -> StoreResult<()>;
+    /// Ends all claims of a holder.
+    async fn release_claims(&self, holder: &str) -> StoreResult<()>;
+    /// A claim by name, also one that has lapsed.
+    async fn claim_named(&self, name: &str) -> StoreResult<Option<Claim>>;
+    /// Claims whose name begins so, also lapsed ones, sorted by name.
+    async fn claims(&self, prefix: &str) -> StoreResult<Vec<Claim>>;
+}
+
 /// A whole store.
 pub trait Store:
     UserStore
@@ -339,6 +355,7 @@ pub trait Store:
     + EventStore
     + RetentionStore
     + KeyStore
+    + ClaimStore
     + std::fmt::Debug
     + Send
     + Sync
@@ -358,6 +375,7 @@ impl<T> Store for T where
         + EventStore
         + RetentionStore
         + KeyStore
+        + ClaimStore
         + std::fmt::Debug
         + Send
         + Sync

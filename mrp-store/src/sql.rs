@@ -16,6 +16,7 @@ mod archs;
 mod assignments;
 mod bmcs;
 mod builder;
+mod claims;
 mod conditions;
 mod database;
 mod events;

@@ -12,6 +12,7 @@ mod machine;
 mod metrics;
 mod openapi;
 mod page;
+mod peer;
 mod reply;
 mod route;
 mod router;
@@ -21,6 +22,7 @@ mod stall;
 mod tls;
 
 pub use openapi::{machine_document, people_document};
+pub use peer::PEER_PROOF;
 pub use router::{RouteInfo, Who, machine_routes, people_routes};
 pub use server::{ListenError, Listener, MachineConfig, PeopleConfig, Web};
 pub use tls::{Tls, TlsError};

@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use warp::filters::BoxedFilter;
 
 use crate::call::{Peer, State};
+use crate::peer;
 use crate::reply::Response;
 use crate::router::{self, Door};
 use crate::stall::Stalling;
@@ -115,6 +116,13 @@ impl Listener {
     /// Serves what machines boot by.
     pub fn serve_machines(self, service: Provisioner, config: MachineConfig) -> Web {
         self.serve(Door::Machines, State::new(service, PeopleConfig::default(), config))
+    }
+
+    /// Serves what other servers on the same database ask.
+    pub fn serve_peers(self, service: Provisioner) -> Web {
+        let state = State::new(service, PeopleConfig::default(), MachineConfig::default());
+        let filter = peer::filter(&state);
+        Web { listener: self, state, filter }
     }
 
     fn serve(self, door: Door, state: Arc<State>) -> Web {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use mrp_core::api;
 use mrp_core::bmc::Drivers;
+use mrp_web::Web;
 use serde_json::{Value, json};
 
 use crate::client::{Client, Upload};
@@ -78,7 +79,9 @@ impl Demo {
         let mut config = configuration(folder.path.clone(), self.r#break);
         config.tftp.enabled = self.r#break != Some(Break::Tftp);
         let server = start(config, drivers).await?;
-        let (people, machines) = (server.web.local_addr(), server.machine_web.local_addr());
+        let address =
+            |door: &Option<Web>| door.as_ref().map(Web::local_addr).context("a demo has every role");
+        let (people, machines) = (address(&server.web)?, address(&server.machine_web)?);
         let tftp_port = server.tftp.as_ref().map_or(1, |tftp| tftp.local_addr().port());
         let admin_password = match &server.first_password {
             Some(password) => password.clone(),

@@ -34,6 +34,7 @@ mod notes;
 mod query;
 mod retention;
 mod runs;
+mod servers;
 mod users;
 mod whole;
 
@@ -135,6 +136,8 @@ pub const STORE: &[Case] = &[
         Box::pin(whole::concurrent_changes(db.store()))
     }),
     case("readers see whole changes while others write", |db| Box::pin(whole::readers(db.store()))),
+    case("claims are taken, renewed, taken over and released", |db| Box::pin(servers::life(db.store()))),
+    case("one of 20 servers gets a claim", |db| Box::pin(servers::concurrent(db.store()))),
     case("what was stored is there after closing and opening", |db| Box::pin(whole::reopened(db))),
 ];
 

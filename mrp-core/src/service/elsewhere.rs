@@ -23,6 +23,8 @@ impl Provisioner {
                 match service.store().heard().await {
                     Ok(()) => {
                         deaf = false;
+                        // A token that another server has revoked ends here too.
+                        service.forget_tokens();
                         service.announce();
                         addresses.notify_one();
                     }

@@ -11,6 +11,7 @@ use crate::bmc::{Bmc, BmcError, BootDevice, BootOverride, Node, Power, PowerActi
 use crate::error::Error;
 use crate::event::EventKind;
 use crate::machine::{Machine, MachineId, SeenPower};
+use crate::peer::{PeerAct, PeerActor, PeerAnswer};
 use crate::run::Observation;
 use crate::service::{Provisioner, lock};
 use crate::store::StoreError;
@@ -156,6 +157,19 @@ impl Provisioner {
     /// Removes the boot override of a machine whose last holder gives it back. A BMC that cannot, that is away or that
     /// takes its time keeps it until the machine's next start.
     pub(crate) async fn reset_boot_device(&self, machine: &Machine) {
+        let act = PeerAct::ResetBoot { machine: machine.id };
+        match tokio::time::timeout(RESET_PATIENCE, self.pass_on(machine, &act)).await {
+            Ok(Ok(None)) => self.reset_boot_device_here(machine).await,
+            Ok(Ok(Some(_))) => {}
+            Ok(Err(error)) => {
+                tracing::info!(machine = machine.name, %error, "the boot device could not be reset");
+            }
+            Err(_) => tracing::info!(machine = machine.name, "the boot device was not reset in time"),
+        }
+    }
+
+    /// The same by this server, which drives the BMC.
+    pub(crate) async fn reset_boot_device_here(&self, machine: &Machine) {
         let reset = async {
             let Some((bmc, node)) = self.bmc_of(machine).await? else { return Ok(()) };
             if !bmc.capabilities().set_boot {
@@ -210,6 +224,20 @@ impl Provisioner {
 impl PowerControl<'_> {
     /// Reads the power state; everybody may. A BMC that fails is an answer, not an error.
     pub async fn status(&self) -> Result<PowerStatus, Error> {
+        if !self.service.is_clustered() {
+            return self.status_here().await;
+        }
+        let machine = self.service.load_machine(self.machine).await?;
+        match self.service.pass_on(&machine, &PeerAct::ReadPower { machine: machine.id }).await {
+            Ok(None) => self.status_here().await,
+            Ok(Some(PeerAnswer::Power { power })) => Ok(PowerStatus::Known(power)),
+            Ok(Some(_)) => Ok(PowerStatus::NoBmc),
+            Err(error) => Ok(PowerStatus::Failed(error)),
+        }
+    }
+
+    /// The same by this server, which drives the BMC.
+    pub(crate) async fn status_here(&self) -> Result<PowerStatus, Error> {
         let machine = self.service.load_machine(self.machine).await?;
         let (bmc, node) = match self.service.bmc_of(&machine).await {
             Ok(None) => return Ok(PowerStatus::NoBmc),
@@ -227,6 +255,21 @@ impl PowerControl<'_> {
 
     /// Changes the power and answers the new state; holders and admins. `Off` ends a run that is under way.
     pub async fn set(&self, request: PowerRequest) -> Result<Power, Error> {
+        if !self.service.is_clustered() {
+            return self.set_here(request).await;
+        }
+        let machine = self.service.held_machine(self.actor, self.machine).await?;
+        let (actor, name) = (PeerActor::from(self.actor), request.name().to_owned());
+        let act = PeerAct::SetPower { actor, machine: machine.id, request: name };
+        match self.service.pass_on(&machine, &act).await? {
+            None => self.set_here(request).await,
+            Some(PeerAnswer::Power { power }) => Ok(power),
+            Some(_) => Err(Error::Internal("a peer's answer tells no power state".into())),
+        }
+    }
+
+    /// The same by this server, which drives the BMC.
+    pub(crate) async fn set_here(&self, request: PowerRequest) -> Result<Power, Error> {
         let machine = self.service.held_machine(self.actor, self.machine).await?;
         let Some((bmc, node)) = self.service.bmc_of(&machine).await? else {
             return Err(Error::Refused("power state changes require a BMC".into()));

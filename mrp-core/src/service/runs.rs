@@ -5,11 +5,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::actor::Actor;
-use crate::bmc::{BootDevice, PowerAction};
+use crate::bmc::{BmcError, BootDevice, PowerAction};
 use crate::error::Error;
 use crate::event::{EventKind, NewEvent};
 use crate::machine::{Machine, MachineId, MachineState, Netboot};
-use crate::run::{Observation, Run, RunFile, RunId, RunPlan, RunStatus, StageKind};
+use crate::peer::PeerAct;
+use crate::run::{Observation, Run, RunFile, RunId, RunPlan, RunStatus};
+use crate::service::cluster::needs_power;
 use crate::service::{Draft, Provisioner};
 use crate::store::{RunFilter, StoreError};
 
@@ -179,15 +181,47 @@ impl Provisioner {
         Ok(run)
     }
 
-    /// Boot device, then power; the run learns what came of it. The error is the BMC's.
+    /// Boot device, then power, by the server that drives the BMC; the run learns what came of it. The error is the
+    /// BMC's.
     async fn power_run(&self, run: RunId, machine: &Machine) -> Result<(), Error> {
+        match self.pass_on(machine, &PeerAct::PowerRun { run }).await {
+            Ok(None) => self.power_run_here(run, machine).await,
+            Ok(Some(_)) => Ok(()),
+            Err(error) => {
+                // Nobody has done anything; what a peer has done or tried, it has written into the run itself.
+                if matches!(error, Error::Bmc(BmcError::Busy { .. })) {
+                    let message = error.to_string();
+                    self.observe(run, Observation::PowerFailed { message }, &Actor::system(), None).await?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The same by this server, which drives the BMC. Asked twice, it powers the machine once.
+    pub(crate) async fn power_run_here(&self, run: RunId, machine: &Machine) -> Result<(), Error> {
+        let _powering = loop {
+            match self.start_powering(run) {
+                Some(powering) => break powering,
+                None => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        };
+        match self.store().run(run).await? {
+            Some(run) if needs_power(&run) => {}
+            Some(run) if run.is_active() => return Ok(()),
+            Some(run) => return Err(Error::Conflict(run.verdict.unwrap_or_default())),
+            None => return Err(Error::not_found("run", run)),
+        }
         let actor = Actor::system();
         self.observe(run, Observation::PowerStarted, &actor, None).await?;
         match self.power_for_netboot(run, machine).await {
             Ok(detail) => self.observe(run, Observation::PowerDone { detail }, &actor, None).await,
             Err(error) => {
-                let message = error.to_string();
-                self.observe(run, Observation::PowerFailed { message }, &actor, None).await?;
+                // A server that has taken over the BMC powers the run's machine itself.
+                if self.require_owned(machine).await.is_ok() {
+                    let message = error.to_string();
+                    self.observe(run, Observation::PowerFailed { message }, &actor, None).await?;
+                }
                 Err(error)
             }
         }
@@ -202,11 +236,13 @@ impl Provisioner {
         let what = "on, booting the network";
         let command = async {
             self.require_active(run).await?;
+            self.require_owned(machine).await?;
             self.set_boot(machine, "mrp", &*bmc, &node, BootDevice::Pxe).await?;
             if let Err(ended) = self.require_active(run).await {
                 bmc.set_boot(&node, None).await?;
                 return Err(ended);
             }
+            self.require_owned(machine).await?;
             Ok(bmc.set_power(&node, PowerAction::Reset).await?)
         };
         if let Err(error) = command.await {
@@ -303,20 +339,7 @@ impl Provisioner {
 
     /// Picks up the runs in flight and starts to watch deadlines.
     pub(crate) async fn resume(&self) -> Result<(), Error> {
-        for run in self.store().runs(&RunFilter { active: true, ..RunFilter::default() }).await? {
-            let power_pending = run.stage(StageKind::Power).is_none_or(|power| power.detail.is_none());
-            let powered = run.stages.iter().any(|stage| stage.stage > StageKind::Power);
-            if !run.plan.has_bmc || !power_pending || powered {
-                continue;
-            }
-            let machine = self.load_machine(run.machine).await?;
-            let service = self.clone();
-            self.start_task(async move {
-                if let Err(error) = service.power_run(run.id, &machine).await {
-                    tracing::info!(run = %run.id, %error, "the resumed run could not power its machine");
-                }
-            });
-        }
+        self.adopt_runs().await?;
         self.sync_dhcp();
         self.assignments().watch_ends();
         let service = self.clone();

@@ -52,6 +52,8 @@ pub(crate) struct Lab {
     pub(crate) alice: Actor,
     pub(crate) bob: Actor,
     folder: TempDir,
+    /// The URL of a PostgreSQL database; SQLite in the folder without it.
+    database: Option<String>,
     key: ServerKey,
     pub(crate) arch: mrp_core::arch::ArchId,
     pub(crate) loader: Image,
@@ -71,10 +73,16 @@ pub(crate) struct Node {
 
 impl Lab {
     pub(crate) async fn new() -> Self {
+        Self::on(None).await
+    }
+
+    /// A lab on a PostgreSQL database.
+    pub(crate) async fn on(database: Option<String>) -> Self {
         let folder = TempDir::new().unwrap();
         let key = ServerKey::generate();
         let clock = Arc::new(ManualClock::at(Timestamp(1_700_000_000_000)));
-        let (mrp, store) = start(&folder, &key, &clock).await;
+        let (builder, store) = builder(&folder, database.as_deref(), &key, &clock).await;
+        let mrp = builder.build().await.unwrap();
         let mut actors = Vec::new();
         for (name, admin) in [("root", true), ("alice", false), ("bob", false)] {
             actors.push(Actor::from(&add_user(&store, name, admin).await));
@@ -85,14 +93,15 @@ impl Lab {
         let (name, bootloader) = ("efi".to_owned(), Some(loader.id));
         let spec = SubarchSpec { name, description: String::new(), bootloader, efi_boot: true };
         mrp.archs().create_subarch(&admin, arch.id, spec).await.unwrap();
-        Self { mrp, store, clock, admin, alice, bob, folder, key, arch: arch.id, loader }
+        Self { mrp, store, clock, admin, alice, bob, folder, database, key, arch: arch.id, loader }
     }
 
     /// Ends the service and starts another on the same database.
     pub(crate) async fn restart(&mut self) {
         self.mrp.shutdown().await;
         self.store.close().await;
-        (self.mrp, self.store) = start(&self.folder, &self.key, &self.clock).await;
+        let (builder, store) = self.builder().await;
+        (self.mrp, self.store) = (builder.build().await.unwrap(), store);
     }
 
     /// Another server on the same database, without background work.
@@ -101,10 +110,16 @@ impl Lab {
     }
 
     pub(crate) async fn beside_with(&self, settings: mrp_core::Settings) -> Provisioner {
-        let (builder, _) = builder(&self.folder, &self.key, &self.clock).await;
+        let (builder, _) = self.builder().await;
         builder.settings(settings).quiet().build().await.unwrap()
     }
 
+    /// A server on the same database, to be built.
+    pub(crate) async fn builder(&self) -> (Builder, SqlStore) {
+        builder(&self.folder, self.database.as_deref(), &self.key, &self.clock).await
+    }
+
+    /// The key that servers share.
     pub(crate) fn key(&self) -> &ServerKey {
         &self.key
     }
@@ -271,13 +286,16 @@ impl Lab {
     }
 }
 
-async fn start(folder: &TempDir, key: &ServerKey, clock: &Arc<ManualClock>) -> (Provisioner, SqlStore) {
-    let (builder, store) = builder(folder, key, clock).await;
-    (builder.build().await.unwrap(), store)
-}
-
-async fn builder(folder: &TempDir, key: &ServerKey, clock: &Arc<ManualClock>) -> (Builder, SqlStore) {
-    let store = SqlStore::open_sqlite(&folder.path().join("mrp.db")).await.unwrap();
+async fn builder(
+    folder: &TempDir,
+    database: Option<&str>,
+    key: &ServerKey,
+    clock: &Arc<ManualClock>,
+) -> (Builder, SqlStore) {
+    let store = match database {
+        Some(url) => SqlStore::open_postgres(url).await.unwrap(),
+        None => SqlStore::open_sqlite(&folder.path().join("mrp.db")).await.unwrap(),
+    };
     let blobs = FsBlobs::open(&folder.path().join("images")).await.unwrap();
     let builder = Provisioner::builder()
         .store(store.clone())

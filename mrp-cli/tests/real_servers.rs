@@ -1,0 +1,102 @@
+//! Several `mrp serve` as processes on one PostgreSQL database. A missing program is a failure.
+
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
+mod harness;
+#[path = "../../mrp-store/tests/postgres_server/mod.rs"]
+mod postgres_server;
+
+use std::net::TcpListener;
+
+use harness::{Home, Ports, Server, serve, until};
+use mrp_cli::demo::rack::{PASSWORD, Rack, USER};
+use postgres_server::PostgresServer;
+use rustix::process::Signal;
+use tokio::runtime::Runtime;
+
+fn start(home: &Home, database: &str, ports: Ports) -> Server {
+    let door = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = serve(home, ports);
+    command
+        .env("MRP_DATABASE__URL", database)
+        .env("MRP_SERVER__PEER_LISTEN", door.to_string())
+        .env("MRP_SERVER__URL", format!("http://{door}"));
+    Server::spawn(command, ports)
+}
+
+fn log_in(home: &Home, server: &Server, password: &str) {
+    home.mrp_with(&["login", &server.url, "--user", "admin", "--password-stdin"], password).ok();
+}
+
+#[test]
+fn two_servers_share_a_database_and_one_takes_over_when_the_other_is_killed() {
+    let mut postgres = PostgresServer::start();
+    let database = postgres.database();
+    let (one, two) = (Home::new(), Home::new());
+    let ports = Ports::free();
+    let first = start(&one, &database, ports);
+    std::fs::create_dir(two.path("data")).unwrap();
+    std::fs::copy(one.path("data/key"), two.path("data/key")).unwrap();
+    let second = start(&two, &database, Ports::free());
+    let password = std::fs::read_to_string(one.path("data/admin-password")).unwrap();
+    assert!(!two.path("data/admin-password").exists(), "the first admin is made once");
+    log_in(&one, &first, &password);
+    log_in(&two, &second, &password);
+
+    let runtime = Runtime::new().unwrap();
+    let rack = runtime.block_on(Rack::start(1, ports.machines(), ports.tftp().port(), false)).unwrap();
+    let (name, bmc) = (&rack.units()[0].name, rack.units()[0].bmc_address.to_string());
+    one.run("arch add x86_64").ok();
+    one.mrp_with(&["bmc", "add", name, &bmc, "--user", USER, "--password-stdin"], PASSWORD).ok();
+    one.run(&format!("machine add {name} --arch x86_64 --bmc {name}")).ok();
+    let claims = |postgres: &PostgresServer| {
+        postgres.sql("mrp0", "SELECT COUNT(*) FROM claims WHERE name LIKE 'bmc:%'")
+    };
+    one.run(&format!("power {name} on")).ok();
+    // The second server passes it on: the BMC stays with the first.
+    let owner = postgres.sql("mrp0", "SELECT holder FROM claims WHERE name LIKE 'bmc:%'");
+    two.run(&format!("power {name} off")).ok();
+    assert_eq!(postgres.sql("mrp0", "SELECT holder FROM claims WHERE name LIKE 'bmc:%'"), owner);
+    assert!(two.run(&format!("power {name} status")).ok().out.contains("off"));
+
+    // PostgreSQL is away: refused as such, and well again by itself.
+    postgres.stop();
+    let refused = two.run(&format!("machine show {name}"));
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+    assert!(refused.err.contains("not reachable"), "{refused:?}");
+    postgres.run();
+    until("the second server is well again", || two.run(&format!("machine show {name}")).code == Some(0));
+    until("the first server is well again", || one.run(&format!("machine show {name}")).code == Some(0));
+
+    assert_eq!(first.end(Signal::KILL), None);
+    until("the second server has taken over", || two.run(&format!("power {name} on")).code == Some(0));
+    assert_ne!(postgres.sql("mrp0", "SELECT holder FROM claims WHERE name LIKE 'bmc:%'"), owner);
+    assert_eq!(claims(&postgres), "1\n");
+    assert_eq!(second.end(Signal::TERM), Some(0));
+    assert_eq!(claims(&postgres), "0\n", "who ends gives up what it has");
+}
+
+#[test]
+fn doctor_looks_at_the_database_and_changes_nothing() {
+    let postgres = PostgresServer::start();
+    let (home, database) = (Home::new(), postgres.database());
+    let doctor = |url: &str| {
+        let mut command = serve(&home, Ports::free());
+        command.env("MRP_DATABASE__URL", url);
+        let mut doctor = home.command(&["doctor", "-o", "json"]);
+        doctor.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let out = String::from_utf8(doctor.output().unwrap().stdout).unwrap();
+        let findings: Vec<serde_json::Value> = serde_json::from_str(&out).unwrap();
+        let found = findings.into_iter().find(|finding| finding["about"] == "database").unwrap();
+        (found["level"].as_str().unwrap().to_owned(), found["text"].as_str().unwrap().to_owned())
+    };
+    let (level, text) = doctor(&database);
+    assert!(level == "ok" && text.contains("empty, its tables are made"), "{text}");
+    assert_eq!(postgres.sql("mrp0", "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public'"), "0\n");
+    let server = start(&home, &database, Ports::free());
+    let (level, text) = doctor(&database);
+    assert!(level == "ok" && text.contains("schema ") && text.contains("(version 1"), "{text}");
+    let (level, text) = doctor("postgres://mrp:hunter2@127.0.0.1:1/mrp");
+    assert!(level == "problem" && text.contains("cannot be reached") && !text.contains("hunter2"), "{text}");
+    assert_eq!(server.end(Signal::TERM), Some(0));
+}

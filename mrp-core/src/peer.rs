@@ -1,0 +1,296 @@
+//! What servers on one database ask of each other: acts on a BMC that another one drives.
+//!
+//! A request is one JSON text with a proof: the time, a number used once, and the HMAC of all three under the key that
+//! the servers share; the answer has the HMAC of itself and of that number. Nothing secret is in either.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::bmc::{BmcError, Power};
+use crate::error::Error;
+use crate::id::Timestamp;
+use crate::machine::MachineId;
+use crate::run::RunId;
+use crate::secret::{ServerKey, random_bytes};
+use crate::token::TokenId;
+use crate::user::UserId;
+
+/// How far the clocks of two servers may be apart, with the time that a request takes.
+pub const WINDOW_MS: i64 = 30_000;
+
+/// Who asks: the owner of the BMC looks the user and the token up itself, and checks its rules itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerActor {
+    /// The user; `None` for mrp itself.
+    pub user: Option<UserId>,
+    /// The token that was shown.
+    pub token: Option<TokenId>,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "act", rename_all = "snake_case")]
+pub enum PeerAct {
+    /// Change a machine's power.
+    SetPower {
+        /// Who asks.
+        actor: PeerActor,
+        /// The machine.
+        machine: MachineId,
+        /// The request's name in the API.
+        request: String,
+    },
+    /// Read a machine's power.
+    ReadPower {
+        /// The machine.
+        machine: MachineId,
+    },
+    /// Power the machine of a run.
+    PowerRun {
+        /// The run.
+        run: RunId,
+    },
+    /// Remove the boot override of a machine.
+    ResetBoot {
+        /// The machine.
+        machine: MachineId,
+    },
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum PeerAnswer {
+    /// The power state.
+    Power {
+        /// The state.
+        power: Power,
+    },
+    /// Done; there is nothing to tell.
+    Done,
+    /// The BMC is driven by yet another server: look again.
+    NotMine,
+    /// Refused, or the BMC did not do it.
+    Refused {
+        /// The kind of refusal.
+        kind: Refusal,
+        /// The BMC's address, where it is the BMC's doing.
+        address: String,
+        /// The words.
+        text: String,
+    },
+}
+
+/// Kinds of refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// [`Error::NotFound`].
+    NotFound,
+    /// [`Error::Conflict`].
+    Conflict,
+    /// [`Error::Refused`].
+    Refused,
+    /// [`Error::Unauthenticated`].
+    Unauthenticated,
+    /// [`Error::Forbidden`].
+    Forbidden,
+    /// [`BmcError::Unreachable`].
+    BmcUnreachable,
+    /// [`BmcError::Timeout`].
+    BmcTimeout,
+    /// [`BmcError::Unauthorized`].
+    BmcUnauthorized,
+    /// [`BmcError::Busy`].
+    BmcBusy,
+    /// [`BmcError::Unsupported`].
+    BmcUnsupported,
+    /// [`BmcError::Protocol`].
+    BmcProtocol,
+    /// [`BmcError::Config`].
+    BmcConfig,
+    /// Anything else; the owner's log has the cause.
+    Failed,
+}
+
+/// Why a peer was not asked, or has not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// The request has not reached it: nothing was done.
+    #[error("the server at {url} is not reachable")]
+    Unreachable {
+        /// Where it was looked for.
+        url: String,
+        /// Why.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The request was sent and no answer came: it may have been done.
+    #[error("the server at {url} has not answered")]
+    Lost {
+        /// Where it is.
+        url: String,
+        /// Why.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// The way to other servers.
+#[async_trait]
+pub trait Peers: std::fmt::Debug + Send + Sync {
+    /// Asks the server at a URL.
+    async fn ask(&self, url: &str, act: &PeerAct) -> Result<PeerAnswer, PeerError>;
+}
+
+/// What proves a request: sent as `<time> <number> <HMAC>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// When it was made.
+    pub at: Timestamp,
+    /// The number used once.
+    pub number: String,
+    mac: String,
+}
+
+impl Proof {
+    /// Proves a request.
+    pub fn make(key: &ServerKey, at: Timestamp, body: &str) -> Self {
+        let number = hex::encode(random_bytes::<16>());
+        let mac = Self::mac(key, at, &number, body);
+        Self { at, number, mac }
+    }
+
+    /// Reads what a request was sent with.
+    pub fn parse(header: &str) -> Option<Self> {
+        let mut parts = header.split(' ');
+        let (at, number, mac) = (parts.next()?, parts.next()?, parts.next()?);
+        let whole = parts.next().is_none() && number.len() == 32 && mac.len() == 32;
+        let at = Timestamp(at.parse().ok()?);
+        whole.then(|| Self { at, number: number.to_owned(), mac: mac.to_owned() })
+    }
+
+    /// True if a holder of the key made it for this request, about now.
+    pub fn holds(&self, key: &ServerKey, now: Timestamp, body: &str) -> bool {
+        let near = self.at.0.abs_diff(now.0) <= WINDOW_MS.unsigned_abs();
+        near && same(&self.mac, &Self::mac(key, self.at, &self.number, body))
+    }
+
+    /// Proves the answer to the request with this proof.
+    pub fn of_answer(&self, key: &ServerKey, answer: &str) -> String {
+        key.sign("peer answer", &format!("{}\n{answer}", self.number))
+    }
+
+    /// True if a holder of the key made the answer.
+    pub fn answer_holds(&self, key: &ServerKey, proof: &str, answer: &str) -> bool {
+        same(proof, &self.of_answer(key, answer))
+    }
+
+    fn mac(key: &ServerKey, at: Timestamp, number: &str, body: &str) -> String {
+        key.sign("peer request", &format!("{}\n{number}\n{body}", at.0))
+    }
+}
+
+impl std::fmt::Display for Proof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}", self.at.0, self.number, self.mac)
+    }
+}
+
+/// Compares without telling by its time where two texts differ.
+fn same(one: &str, other: &str) -> bool {
+    let different = one.bytes().zip(other.bytes()).fold(0, |different, (a, b)| different | (a ^ b));
+    one.len() == other.len() && different == 0
+}
+
+impl PeerAnswer {
+    /// A refusal of the service, for the way to the server that asked.
+    pub(crate) fn refusal(error: &Error) -> Self {
+        let mut address = String::new();
+        let mut of_bmc = |kind, at: &str| {
+            at.clone_into(&mut address);
+            kind
+        };
+        let (kind, text) = match error {
+            Error::Bmc(error) => match error {
+                BmcError::Unreachable { address } => {
+                    (of_bmc(Refusal::BmcUnreachable, address), String::new())
+                }
+                BmcError::Timeout { address, .. } => (of_bmc(Refusal::BmcTimeout, address), String::new()),
+                BmcError::Unauthorized { address, reason } => {
+                    (of_bmc(Refusal::BmcUnauthorized, address), reason.clone())
+                }
+                BmcError::Busy { address, reason } => (of_bmc(Refusal::BmcBusy, address), reason.clone()),
+                BmcError::Protocol { address, reason } => {
+                    (of_bmc(Refusal::BmcProtocol, address), reason.clone())
+                }
+                BmcError::Unsupported(what) => (Refusal::BmcUnsupported, (*what).to_owned()),
+                BmcError::Config(text) => (Refusal::BmcConfig, text.clone()),
+            },
+            Error::NotFound { .. } => (Refusal::NotFound, error.to_string()),
+            Error::Conflict(text) => (Refusal::Conflict, text.clone()),
+            Error::Refused(text) => (Refusal::Refused, text.clone()),
+            Error::Unauthenticated(text) => (Refusal::Unauthenticated, text.clone()),
+            Error::Forbidden(text) => (Refusal::Forbidden, text.clone()),
+            other => (Refusal::Failed, other.to_string()),
+        };
+        Self::Refused { kind, address, text }
+    }
+
+    /// The refusal as the service's error again.
+    pub(crate) fn into_result(self) -> Result<Self, Error> {
+        let Self::Refused { kind, address, text } = self else { return Ok(self) };
+        Err(match kind {
+            Refusal::NotFound => Error::NotFound { kind: "machine", id: String::new() },
+            Refusal::Conflict => Error::Conflict(text),
+            Refusal::Refused => Error::Refused(text),
+            Refusal::Unauthenticated => Error::Unauthenticated(text),
+            Refusal::Forbidden => Error::Forbidden(text),
+            Refusal::BmcUnreachable => BmcError::Unreachable { address }.into(),
+            Refusal::BmcTimeout => BmcError::Timeout { address, operation: "the command" }.into(),
+            Refusal::BmcUnauthorized => BmcError::Unauthorized { address, reason: text }.into(),
+            Refusal::BmcBusy => BmcError::Busy { address, reason: text }.into(),
+            Refusal::BmcProtocol => BmcError::Protocol { address, reason: text }.into(),
+            Refusal::BmcConfig => BmcError::Config(text).into(),
+            Refusal::BmcUnsupported => BmcError::Unsupported("what was asked").into(),
+            Refusal::Failed => Error::Internal(format!("the server that drives the BMC: {text}").into()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proof_holds_for_its_key_time_and_text_only() {
+        let (key, now) = (ServerKey::generate(), Timestamp(1_700_000_000_000));
+        let proof = Proof::parse(&Proof::make(&key, now, "body").to_string()).unwrap();
+        assert!(proof.holds(&key, Timestamp(now.0 + WINDOW_MS), "body"));
+        assert!(!proof.holds(&key, Timestamp(now.0 + WINDOW_MS + 1), "body"));
+        assert!(!proof.holds(&key, now, "other"));
+        assert!(!proof.holds(&ServerKey::generate(), now, "body"));
+        let answer = proof.of_answer(&key, "answer");
+        assert!(proof.answer_holds(&key, &answer, "answer"));
+        assert!(!proof.answer_holds(&key, &answer, "other"));
+        assert_ne!(proof, Proof::make(&key, now, "body"), "each request has its own number");
+        for wrong in ["", "1 2 3", "x y z", "1", &format!("{proof} more")] {
+            assert_eq!(Proof::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn refusals_come_back_as_they_were() {
+        let address = "10.0.0.1:623".to_owned();
+        for error in [
+            Error::Conflict("busy".into()),
+            Error::Forbidden("Forbidden".into()),
+            BmcError::Unreachable { address: address.clone() }.into(),
+            BmcError::Unauthorized { address: address.clone(), reason: "no".into() }.into(),
+            BmcError::Busy { address, reason: "full".into() }.into(),
+        ] {
+            let back = PeerAnswer::refusal(&error).into_result().unwrap_err();
+            assert_eq!(back.to_string(), error.to_string());
+        }
+    }
+}
