@@ -62,6 +62,15 @@ const TOUR: &[(&str, &str, &str, &str)] = &[
     ("release_machine", BOB, "/machine/7/assignee/4", ""),
     ("reserve_machine", BOB, "/machine/reservation", r#"{"query": "", "reason": "tests"}"#),
     ("delete_machine", ADMIN, "/machine/7", ""),
+    ("change_machine_tags", ADMIN, "/machine/1/tags", r#"{"add": ["fast"]}"#),
+    ("open_console", ALICE, "/machine/1/console", ""),
+    (
+        "adopt_discovered",
+        ADMIN,
+        "/discovered/52:54:00:aa:00:01/machine",
+        r#"{"name": "found", "arch": "arm64"}"#,
+    ),
+    ("forget_discovered", ADMIN, "/discovered/52:54:00:aa:00:02", ""),
     ("set_machine", ALICE, "/machine/1", r#"{"kernel_opts": "quiet"}"#),
     ("set_power", ALICE, "/machine/1/power", r#"{"state": "on"}"#),
     ("provision", ALICE, "/machine/1/state", r#"{"state": "provision"}"#),
@@ -91,6 +100,10 @@ fn writing() -> Vec<RouteInfo> {
 async fn every_change_is_in_the_audit_log_and_no_secret_is() {
     let lab = Lab::start().await;
     let (mut wrong, mut secrets, mut session) = (Vec::new(), Vec::new(), String::new());
+    for number in [1, 2] {
+        let seen = format!(r#"{{"discover": true, "mac": "52:54:00:aa:00:0{number}", "options": []}}"#);
+        lab.expect(202, "", "POST", "/dhcp/ipv4/seen", &seen).await;
+    }
     for (operation, token, path, body) in TOUR {
         let Some(route) = writing().into_iter().find(|route| route.operation == *operation) else {
             wrong.push(format!("there is no route {operation}"));
@@ -104,7 +117,7 @@ async fn every_change_is_in_the_audit_log_and_no_secret_is() {
         } else if lab.store.last_audit().await.unwrap() == before {
             wrong.push(format!("{operation} is not in the audit log"));
         }
-        if *operation == "log_in" || *operation == "create_token" {
+        if ["log_in", "create_token", "open_console"].contains(operation) {
             answer.json()["token"].as_str().unwrap().clone_into(&mut session);
             secrets.push(session.clone());
         }

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::actor::Actor;
 use crate::error::Error;
@@ -127,7 +127,8 @@ impl Discovery<'_> {
         actor.require_admin()?;
         let found = self.0.store().discovered_client(mac).await?;
         found.ok_or_else(|| Error::not_found("discovered MAC", mac))?;
-        actor.require_write()?;
+        let draft = self.0.draft(actor)?.audit("delete", "discovered", &mac.to_string(), Value::Null);
+        self.0.store().record(&draft.done()).await?;
         Ok(self.0.store().delete_discovered(mac).await?)
     }
 
