@@ -11,13 +11,13 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$$PATH)
 HOST = $(shell $(CARGO) -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)
 RUN_AS_ROOT = $(if $(SUDO),CARGO_TARGET_$(HOST)_RUNNER="$(SUDO)")
 
-.PHONY: help demo build toolchain packages root lint unit real lab test bench bench-packages
+.PHONY: help demo build toolchain packages root lint unit real lab api api-full test bench bench-packages
 
 help:
 	@echo 'make demo              build and provision a simulated machine, then keep serving (BREAK=tftp|bmc|http|answer-file|loop)'
 	@echo 'make test              install what is missing, then everything: lint, tests, the real lab'
 	@echo 'make bench             TFTP, IPMI and HTTP requests, each beside its peers (BENCH='rest -- --only one-machine --db sqlite': a part)'
-	@echo 'make lint unit real lab   the parts of make test'
+	@echo 'make lint unit real lab api   the parts of make test; make api-full tries the API for longer'
 
 toolchain:
 	@command -v $(CARGO) >/dev/null || { echo 'No Rust toolchain: install one with rustup (https://rustup.rs) or your distribution, 1.95 or newer, then run make again.' >&2; exit 1; }
@@ -56,11 +56,21 @@ real: build packages root
 lab: build packages root
 	$(SUDO) python3 mrp-cli/tests/lab/lab.py --mrp $(TARGET)/debug/mrp
 
+# schemathesis, from PyPI, over the OpenAPI document; `make api SEED=<seed>` repeats a run.
+API_SECONDS ?= 100
+SEED ?=
+api: build packages
+	python3 mrp-cli/tests/api/api.py --mrp $(TARGET)/debug/mrp --farm $(TARGET)/debug/examples/sim_farm --seconds $(API_SECONDS) $(if $(SEED),--seed $(SEED))
+
+api-full:
+	$(MAKE) api API_SECONDS=600
+
 test: toolchain packages
 	$(MAKE) lint
 	$(MAKE) unit
 	$(MAKE) real
 	$(MAKE) lab
+	$(MAKE) api
 
 bench-packages:
 	.ci/install-packages bench

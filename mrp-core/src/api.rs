@@ -22,6 +22,11 @@ pub use lab::{ConsoleTicket, DiscoveredMachine, FreeAddresses, NetworkAddress, S
 /// One line of text: no control characters.
 const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 
+/// Lines of text: no control characters but those between lines and words.
+const LINES: &str = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$";
+/// A user's name.
+const USER: &str = r"^[A-Za-z0-9][A-Za-z0-9._@-]*$";
+
 /// Every refusal: `errors` is a list of strings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
@@ -89,6 +94,7 @@ pub struct MachineDetail {
 #[serde(deny_unknown_fields)]
 pub struct NewMachine {
     /// Unique name.
+    #[schemars(length(min = 1, max = 256), regex(pattern = LINE))]
     pub name: String,
     /// Architecture's name.
     pub arch: String,
@@ -100,6 +106,7 @@ pub struct NewMachine {
     pub bmc: Option<String>,
     /// Address behind the BMC.
     #[serde(default)]
+    #[schemars(length(max = 256), regex(pattern = LINE))]
     pub bmc_info: String,
 }
 
@@ -109,6 +116,7 @@ pub struct NewMachine {
 pub struct MachineDefinition {
     /// Unique name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), regex(pattern = LINE))]
     pub name: Option<String>,
     /// Architecture's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,6 +126,7 @@ pub struct MachineDefinition {
     pub bmc: Option<Option<String>>,
     /// Address behind the BMC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256), regex(pattern = LINE))]
     pub bmc_info: Option<String>,
 }
 
@@ -157,9 +166,11 @@ pub struct Interface {
 #[serde(deny_unknown_fields)]
 pub struct NewInterface {
     /// MAC address.
+    #[schemars(with = "crate::mac::MacAddr")]
     pub mac: String,
     /// The machine's name for it.
     #[serde(default)]
+    #[schemars(length(max = 64), regex(pattern = LINE))]
     pub identifier: Option<String>,
     /// Network's name.
     #[serde(default)]
@@ -285,6 +296,7 @@ pub struct IssuedToken {
 pub struct NewToken {
     /// What it is for.
     #[serde(default)]
+    #[schemars(length(max = 256), regex(pattern = LINE))]
     pub description: String,
     /// Until when it is to be valid.
     #[serde(default)]
@@ -335,17 +347,21 @@ pub struct User {
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// Unique name.
+    #[schemars(length(max = 64), regex(pattern = USER))]
     pub name: String,
     /// E-mail.
     #[serde(default)]
+    #[schemars(length(max = 256), regex(pattern = LINE))]
     pub email: String,
     /// Password, at least 8 characters.
+    #[schemars(length(min = 8, max = 256))]
     pub password: String,
     /// May do everything.
     #[serde(default)]
     pub admin: bool,
     /// Public SSH keys, one a line.
     #[serde(default)]
+    #[schemars(length(max = 16384), regex(pattern = LINES))]
     pub ssh_keys: String,
 }
 
@@ -355,9 +371,11 @@ pub struct NewUser {
 pub struct UserChange {
     /// E-mail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256), regex(pattern = LINE))]
     pub email: Option<String>,
     /// New password; ends the user's sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 8, max = 256))]
     pub password: Option<String>,
     /// The password of before; needed to change one's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -370,6 +388,7 @@ pub struct UserChange {
     pub admin: Option<bool>,
     /// Public SSH keys, one a line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16384), regex(pattern = LINES))]
     pub ssh_keys: Option<String>,
 }
 
@@ -389,9 +408,11 @@ pub struct Arch {
 #[serde(deny_unknown_fields)]
 pub struct NewArch {
     /// Unique name.
+    #[schemars(length(min = 1, max = 64), regex(pattern = LINE))]
     pub name: String,
     /// For people.
     #[serde(default)]
+    #[schemars(length(max = 1024), regex(pattern = LINE))]
     pub description: String,
 }
 
@@ -419,9 +440,11 @@ pub struct NewSubarch {
     /// Architecture's name; ignored by `PUT`.
     pub arch: String,
     /// Name, unique within the architecture.
+    #[schemars(length(min = 1, max = 64), regex(pattern = LINE))]
     pub name: String,
     /// For people.
     #[serde(default)]
+    #[schemars(length(max = 1024), regex(pattern = LINE))]
     pub description: String,
     /// Image id of the boot loader.
     #[serde(default)]
@@ -455,14 +478,17 @@ pub struct Bmc {
 #[serde(deny_unknown_fields)]
 pub struct NewBmc {
     /// Unique name.
+    #[schemars(length(min = 1, max = 256), regex(pattern = LINE))]
     pub name: String,
     /// `host` or `host:port`.
+    #[schemars(length(min = 1, max = 256), regex(pattern = LINE))]
     pub address: String,
     /// Driver's name.
     #[serde(default = "plain")]
     pub driver: String,
     /// Account.
     #[serde(default)]
+    #[schemars(length(max = 256), regex(pattern = LINE))]
     pub username: String,
     /// Password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -499,6 +525,7 @@ pub struct Network {
 #[serde(deny_unknown_fields)]
 pub struct NewNetwork {
     /// Unique name.
+    #[schemars(length(min = 1, max = 256), regex(pattern = LINE))]
     pub name: String,
     /// Subnet, CIDR.
     pub subnet: String,

@@ -113,7 +113,7 @@ pub struct Event {
     /// What happened, in words.
     pub text: String,
     /// Details for programs.
-    #[schemars(with = "Map<String, Value>")]
+    #[schemars(with = "Option<Map<String, Value>>")]
     pub data: Value,
 }
 

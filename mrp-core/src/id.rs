@@ -137,7 +137,9 @@ impl std::str::FromStr for Timestamp {
     type Err = humantime::TimestampError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        humantime::parse_rfc3339(text).map(Self::from)
+        let (utc, ahead) = split_offset(text);
+        let at = humantime::parse_rfc3339(&utc).map(Self::from)?;
+        Ok(Self(at.0.saturating_sub(ahead)))
     }
 }
 impl Serialize for Timestamp {
@@ -151,6 +153,27 @@ impl<'de> Deserialize<'de> for Timestamp {
         text.parse().map_err(serde::de::Error::custom)
     }
 }
+
+/// A time of RFC 3339 as one in UTC, and by how many milliseconds its clock is ahead of UTC.
+fn split_offset(text: &str) -> (Cow<'_, str>, i64) {
+    let whole = || (Cow::Borrowed(text), 0);
+    let Some((time, offset)) = text.len().checked_sub(6).and_then(|at| text.split_at_checked(at)) else {
+        return whole();
+    };
+    let number = |digits: &str| {
+        let all = digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_digit());
+        all.then(|| digits.parse::<i64>().ok()).flatten()
+    };
+    let parts = offset.get(1..).and_then(|rest| rest.split_once(':'));
+    match (offset.get(..1), parts.map(|(hours, minutes)| (number(hours), number(minutes)))) {
+        (Some(sign @ ("+" | "-")), Some((Some(hours @ 0..24), Some(minutes @ 0..60)))) => {
+            let ahead = (hours * 60 + minutes) * 60_000;
+            (Cow::Owned(format!("{time}Z")), if sign == "+" { ahead } else { -ahead })
+        }
+        _ => whole(),
+    }
+}
+
 impl JsonSchema for Timestamp {
     fn inline_schema() -> bool {
         true
@@ -173,6 +196,23 @@ mod tests {
         let json = serde_json::to_string(&at).unwrap();
         assert_eq!(json, "\"2023-11-14T22:13:20.123Z\"");
         assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), at);
+    }
+
+    #[test]
+    fn a_timestamp_may_be_that_of_another_time_zone() {
+        let at = |text: &str| serde_json::from_str::<Timestamp>(&format!("\"{text}\"")).map(|at| at.0).ok();
+        assert_eq!(at("2023-11-14T23:13:20+01:00"), Some(1_700_000_000_000));
+        assert_eq!(at("2023-11-14T17:43:20.5-04:30"), Some(1_700_000_000_500));
+        for wrong in [
+            "2023-11-14T23:13:20+24:00",
+            "2023-11-14T23:13:20+1:00",
+            "2023-11-14T23:13:20",
+            "+01:00",
+            "",
+            "é+01:00",
+        ] {
+            assert_eq!(at(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

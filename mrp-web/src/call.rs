@@ -200,9 +200,9 @@ impl Call {
         pairs.find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
-    /// A parameter of the query that has to be of a type; empty is absent.
+    /// A parameter of the query that has to be of a type.
     pub(crate) fn parsed<T: FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>, ApiError> {
-        match self.param(name).filter(|value| !value.is_empty()) {
+        match self.param(name) {
             None => Ok(None),
             Some(value) => {
                 value.parse().map(Some).map_err(|_| ApiError::schema(format!("{name}: {expected} is needed")))
@@ -212,7 +212,19 @@ impl Call {
 
     /// An id in the query.
     pub(crate) fn id_param<T>(&self, name: &str) -> Result<Option<Id<T>>, ApiError> {
-        Ok(self.parsed(name, "an id")?.map(Id::new))
+        self.id_from(1, name)
+    }
+
+    /// The id in the query after which a list is to begin; 0 for its beginning.
+    pub(crate) fn after<T>(&self) -> Result<Option<Id<T>>, ApiError> {
+        self.id_from(0, "after")
+    }
+
+    fn id_from<T>(&self, least: i64, name: &str) -> Result<Option<Id<T>>, ApiError> {
+        match self.parsed::<i64>(name, "an id")? {
+            Some(id) if id < least => Err(ApiError::schema(format!("{name}: an id is needed"))),
+            id => Ok(id.map(Id::new)),
+        }
     }
 
     /// mr-provisioner's truth: the word `true`, in any case.

@@ -147,7 +147,7 @@ impl Document {
                         "type": "object",
                         "properties": {
                             "q": schema(&mut self.requests),
-                            "file": {"type": "string", "contentMediaType": "application/octet-stream"},
+                            "file": {"type": "string", "contentMediaType": "application/octet-stream", "minLength": 1},
                         },
                         "required": ["q", "file"],
                     },
@@ -301,6 +301,7 @@ fn kind_schema(kind: Kind) -> Value {
         Kind::Id => json!({"type": "integer", "format": "int64", "minimum": 1}),
         Kind::Number(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
         Kind::Text => json!({"type": "string"}),
+        Kind::Time => json!({"type": "string", "format": "date-time"}),
         Kind::Pattern(pattern) => json!({"type": "string", "pattern": pattern}),
         Kind::Flag => json!({"type": "string", "examples": ["true"]}),
     }
@@ -369,7 +370,12 @@ fn bounded(value: &mut Value) {
     match value {
         Value::Array(values) => values.iter_mut().for_each(bounded),
         Value::Object(map) => {
-            map.values_mut().for_each(bounded);
+            for (key, value) in map.iter_mut() {
+                bounded(value);
+                if (key == "id" || key.ends_with("_id")) && value["format"] == "int64" {
+                    value["minimum"] = json!(1);
+                }
+            }
             let (least, most) = match map.get("format").and_then(Value::as_str) {
                 Some("int64") => (json!(i64::MIN), json!(i64::MAX)),
                 Some("uint64") => (json!(0), json!(u64::MAX)),

@@ -15,8 +15,10 @@ use crate::reply::{self, Response};
 
 /// Most that a page may have.
 pub(crate) const MAX: u32 = 1000;
-/// What a cursor looks like, for the document.
-pub(crate) const CURSOR: &str = "^after-[0-9a-f:]{1,20}$";
+/// What a cursor of a list that is sorted by id looks like, for the document.
+pub(crate) const CURSOR: &str = "^after-[0-9]{1,18}$";
+/// What a cursor of a list that is sorted by MAC address looks like.
+pub(crate) const MAC_CURSOR: &str = "^after-[0-9a-f]{2}(:[0-9a-f]{2}){5}$";
 
 /// Which part of a list is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,11 +30,12 @@ pub(crate) struct Pages {
 impl Pages {
     /// What the query asks for: all, if it does not say.
     pub(crate) fn of(call: &Call) -> Result<Self, ApiError> {
-        let limit = call.parsed::<u32>("limit", "a number from 1 to 1000")?;
-        if limit.is_some_and(|limit| limit == 0 || limit > MAX) {
+        let limit =
+            call.param("limit").map(|limit| limit.parse().ok().filter(|limit| (1..=MAX).contains(limit)));
+        if limit == Some(None) {
             return Err(ApiError::schema("limit: a number from 1 to 1000 is needed"));
         }
-        let cursor = call.param("cursor").filter(|cursor| !cursor.is_empty());
+        let cursor = call.param("cursor");
         let after = cursor.map(|cursor| {
             let key = cursor.strip_prefix("after-").filter(|key| !key.is_empty() && key.len() <= 20);
             let known = |key: &&str| key.bytes().all(|b| b.is_ascii_hexdigit() || b == b':');
@@ -40,7 +43,7 @@ impl Pages {
                 .map(str::to_owned)
                 .ok_or_else(|| ApiError::schema("cursor: take it from the Link header of the page before"))
         });
-        Ok(Self { after: after.transpose()?, limit })
+        Ok(Self { after: after.transpose()?, limit: limit.flatten() })
     }
 
     /// The same, where a list without a limit would be too long.

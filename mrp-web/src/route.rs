@@ -101,6 +101,8 @@ pub(crate) enum Kind {
     Number(u64, u64),
     /// Text.
     Text,
+    /// A time of RFC 3339.
+    Time,
     /// Text of this form.
     Pattern(&'static str),
     /// `true` in any case; all else is false.
@@ -296,12 +298,17 @@ impl Route {
     }
 
     /// Answers with a list in pages: `Pages::of(&call)`.
-    pub(crate) fn paged(mut self) -> Self {
+    pub(crate) fn paged(self) -> Self {
+        self.paged_by(CURSOR)
+    }
+
+    /// The same, where the list is not sorted by id.
+    pub(crate) fn paged_by(mut self, cursor: &'static str) -> Self {
         self.doc.paged = true;
         let limit = "At most so many; `Link` leads to the next page";
         self.query("limit", Kind::Number(1, MAX.into()), limit).query(
             "cursor",
-            Kind::Pattern(CURSOR),
+            Kind::Pattern(cursor),
             "Where the page begins, as `Link` of the page before has it",
         )
     }

@@ -228,7 +228,9 @@ fn match_path(pattern: &str, path: &str) -> Option<Vec<String>> {
                 return Some(params);
             }
             (Some(wanted), Some(found)) if wanted.starts_with('{') => {
-                if found.is_empty() {
+                // What is no number is no id: `/machine/reservation` is no machine.
+                let is_id = matches!(wanted, "{id}" | "{interface}");
+                if found.is_empty() || (is_id && !found.bytes().all(|byte| byte.is_ascii_digit())) {
                     return None;
                 }
                 params.push(decoded(found)?);
@@ -253,9 +255,14 @@ mod tests {
         assert_eq!(matched("/a/{id}", "/a/5").as_deref(), Some("5"));
         assert_eq!(matched("/a/{id}/b/{x}", "/a/5/b/c%20d").as_deref(), Some("5,c d"));
         assert_eq!(matched("/boot/{path*}", "/boot/x/y.z").as_deref(), Some("x/y.z"));
-        for (pattern, path) in
-            [("/a", "/a/"), ("/a/{id}", "/a/"), ("/a/{id}", "/a"), ("/a/{id}", "/a/%ff"), ("/a", "/b")]
-        {
+        for (pattern, path) in [
+            ("/a", "/a/"),
+            ("/a/{id}", "/a/"),
+            ("/a/{id}", "/a"),
+            ("/a/{x}", "/a/%ff"),
+            ("/a/{id}", "/a/x"),
+            ("/a", "/b"),
+        ] {
             assert_eq!(matched(pattern, path), None, "{pattern} {path}");
         }
     }

@@ -88,13 +88,15 @@ async fn pages_are_stable_while_things_come_and_go() {
 async fn what_is_no_page_is_refused_in_words() {
     let lab = Lab::start().await;
     let limit = "400 SchemaError: limit: a number from 1 to 1000 is needed";
-    for asked in ["limit=0", "limit=1001", "limit=-1", "limit=x", "limit=99999999999999999999"] {
+    for asked in ["limit=", "limit=0", "limit=1001", "limit=-1", "limit=x", "limit=99999999999999999999"] {
         for list in ["machine", "run", "event", "audit", "arch"] {
             lab.refused(limit, ADMIN, "GET", &format!("/api/v1/{list}?{asked}"), "").await;
         }
     }
     let cursor = "400 SchemaError: cursor: take it from the Link header of the page before";
-    for asked in ["cursor=1", "cursor=after-", "cursor=after-'", "cursor=after-111111111111111111111"] {
+    for asked in
+        ["cursor=", "cursor=1", "cursor=after-", "cursor=after-'", "cursor=after-111111111111111111111"]
+    {
         lab.refused(cursor, ADMIN, "GET", &format!("/api/v1/machine?{asked}"), "").await;
     }
     let other = "400 SchemaError: cursor: it is of another list";

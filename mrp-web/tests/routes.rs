@@ -98,6 +98,8 @@ async fn unknown_paths_and_methods_are_told_apart() {
     lab.refused("404 NotFound: 404: Not Found", ADMIN, "GET", "/api/v1/machine/%ff", "").await;
     let answer = lab.ask(ADMIN, "PATCH", "/api/v1/image", "{}").await;
     assert_eq!((answer.status, answer.header("allow")), (405, "GET, HEAD, OPTIONS, POST"));
+    let answer = lab.ask(ADMIN, "PUT", "/api/v1/machine/reservation", "{}").await;
+    assert_eq!((answer.status, answer.header("allow")), (405, "OPTIONS, POST"));
     let answer = lab.ask("", "PUT", "/dhcp/ipv4", "").await;
     assert_eq!((answer.status, answer.header("content-type")), (405, "text/plain; charset=utf-8"));
     for path in ["/phone-home/x", "/preseed/1", "/preseed/1/x", "/autoinstall/x/user-data"] {

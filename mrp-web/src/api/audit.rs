@@ -19,7 +19,7 @@ pub(super) fn routes() -> Vec<Route> {
             .query("actor", Kind::Text, "Only what this user did")
             .query("object", Kind::Text, "Only what was done to this noun: `machine`, `user`, …")
             .query("name", Kind::Text, "Only what was done to objects of this name")
-            .query("since", Kind::Text, "Only those of this time (RFC 3339) or later")
+            .query("since", Kind::Time, "Only those of this time (RFC 3339) or later")
     };
     vec![
         filtered(Route::new("GET", "/api/v1/audit", "list_audit", Who::Admin, list))
@@ -69,7 +69,7 @@ fn view(entry: &AuditEntry) -> warp::sse::Event {
 fn filter(call: &Call) -> Result<AuditFilter, ApiError> {
     let text = |name| call.param(name).filter(|value| !value.is_empty()).map(|value| value.into_owned());
     Ok(AuditFilter {
-        after: call.id_param("after")?,
+        after: call.after()?,
         actor: text("actor"),
         object: text("object"),
         name: text("name"),

@@ -9,7 +9,7 @@ use mrp_core::service::discovery::Plug;
 use crate::api::{bmc, machine, network};
 use crate::call::Call;
 use crate::error::{Answer, ApiError};
-use crate::page::Pages;
+use crate::page::{MAC_CURSOR, Pages};
 use crate::reply;
 use crate::route::Kind;
 use crate::router::{Route, Who};
@@ -21,7 +21,7 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/api/v1/discovered", "list_discovered", Who::User, list)
             .about("Clients that asked for an address and belong to no machine")
-            .paged()
+            .paged_by(MAC_CURSOR)
             .answers::<Vec<api::Discovered>>(200),
         Route::new("POST", "/api/v1/discovered/{mac}/machine", "adopt_discovered", Who::Admin, adopt)
             .about("Makes a machine of a discovered client, with the interface by which it was seen")

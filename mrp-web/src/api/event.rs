@@ -68,7 +68,7 @@ fn filter(call: &Call) -> Result<EventFilter, ApiError> {
     Ok(EventFilter {
         machine: call.id_param("machine")?,
         run: call.id_param("run")?,
-        after: call.id_param("after")?,
+        after: call.after()?,
         last: call.parsed("last", "a number")?.unwrap_or(0),
         limit: 0,
     })

@@ -17,7 +17,8 @@ pub(super) fn routes() -> Vec<Route> {
             .about("One's own tokens, or everybody's (admins)")
             .paged()
             .query("all", Kind::Flag, "Everybody's")
-            .answers::<Vec<api::Token>>(200),
+            .answers::<Vec<api::Token>>(200)
+            .refuses(&[403]),
         Route::new("POST", "/api/v1/token", "create_token", Who::User, create)
             .about("Makes a token for oneself")
             .note("It may no more than the token that makes it, by default as much, and not for longer.")
