@@ -346,6 +346,57 @@ fn an_answer_file_is_edited_and_nobody_overwrites_another() {
 }
 
 #[test]
+fn machines_have_tags_ends_of_assignments_and_addresses_and_are_made_of_what_dhcp_saw() {
+    let lab = Lab::new();
+    let (admin, alice) = (&lab.admin, &lab.alice);
+    assert_eq!(json(admin, "machine tag node-1 --add ssd --add rack=3")["tags"][1], "ssd");
+    admin.run("machine tag node-1 --remove rack=3").ok();
+    assert_eq!(alice.run("machine tag node-1").ok().out, "node-1: ssd\n");
+    alice.run("machine tag node-1 --add mine").code(1).says(&["mrp: "]);
+    admin.run("machine tag node-1 --add a·b").code(1).says(&["mrp: "]);
+    assert_eq!(json(alice, "machine list --tag ssd")[0]["name"], "node-1");
+    assert!(json(alice, "machine list --tag ssd --tag gpu").as_array().unwrap().is_empty());
+    assert!(alice.run("machine show node-1").ok().out.contains("ssd"));
+
+    alice.run("reserve node-1 --until 2d --reason short").ok();
+    assert!(json(alice, "assignment list node-1")[0]["until"].is_string());
+    alice.run("assignment set node-1 --until none").ok();
+    let held = json(alice, "assignment list node-1");
+    assert_eq!((&held[0]["until"], &held[0]["reason"]), (&Value::Null, &"short".into()));
+    alice.run("assignment set node-1 --until yesterday").code(2).says(&["yesterday", "2026-01-31"]);
+    alice.run("assignment set node-1").code(2).says(&["nothing to change"]);
+    alice.run("reserve node-2 --until 2001-01-01").code(1).says(&["until"]);
+
+    alice.run("interface set node-1 eth0 --type static --address 10.9.0.130").ok();
+    assert_eq!(json(alice, "network addresses lab")[0]["machine"], "node-1");
+    let free = json(alice, "network free lab --pool static --limit 2");
+    assert_eq!(free["addresses"].as_array().unwrap().len(), 2, "{free}");
+    assert!(!free.to_string().contains("10.9.0.130"), "{free}");
+    assert!(alice.run("network free lab --pool reserved").ok().out.contains("10.9.0.64/26"));
+
+    let url = format!("http://{}", lab.server.ports.machines());
+    let spool = admin.path("spool").display().to_string();
+    for mac in ["52:54:00:00:00:0a", "52:54:00:00:00:0b"] {
+        admin.mrp(&["dnsmasq-event", "--url", &url, "--spool", &spool, "add", mac, "10.9.0.9", "x"]).ok();
+    }
+    alice.run("discovered adopt 52-54-00-00-00-0A node-10 --arch x86_64/efi").code(1).says(&["mrp: "]);
+    admin.run("discovered adopt 52:54:00:00:00:99 node-10 --arch x86_64").code(1).says(&["52:54:00:00:00:0"]);
+    let line = "discovered adopt 52-54-00-00-00-0A node-10 --arch x86_64/efi --identifier eth0 --network lab";
+    assert_eq!(json(admin, line)["name"], "node-10");
+    assert_eq!(json(admin, "interface list node-10")[0]["mac"], "52:54:00:00:00:0a");
+    admin.run("discovered remove 52:54:00:00:00:0b").ok();
+    assert!(json(alice, "discovered list").as_array().unwrap().is_empty());
+    admin.run("audit --object machine --name node-10 --since 1h").ok();
+    assert!(
+        json(admin, "audit --actor alice --last 500")
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|e| e["actor"] == "alice")
+    );
+}
+
+#[test]
 fn following_ends_at_ctrl_c_and_when_the_reader_goes() {
     let lab = Lab::new();
     let (admin, alice) = (&lab.admin, &lab.alice);

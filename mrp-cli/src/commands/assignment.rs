@@ -2,12 +2,12 @@
 
 use anyhow::{Result, bail};
 use mrp_core::api;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::client::Client;
-use crate::commands::field::field;
 use crate::commands::{Session, time};
 use crate::exit::Usage;
+use crate::output::{or_none, when};
 use crate::resolve::{self, find, hint, shown};
 
 /// Who holds a machine, and why.
@@ -116,14 +116,14 @@ impl List {
     async fn run(self, session: &Session) -> Result<()> {
         let machine = resolve::machine(&session.client, &self.machine).await?;
         let path = format!("/machine/{}/assignee", machine.id);
-        let held: Vec<Value> = session.client.list(&path, &[]).await?;
+        let held: Vec<api::Assignee> = session.client.list(&path, &[]).await?;
         session.output.list(
             &held,
             &[
-                ("ID", &|held| field(held, "id")),
-                ("USER", &|held| field(held, "user")),
-                ("REASON", &|held| field(held, "reason")),
-                ("UNTIL", &|held| field(held, "until")),
+                ("ID", &|held| held.id.to_string()),
+                ("USER", &|held| held.user.clone()),
+                ("REASON", &|held| held.reason.clone()),
+                ("UNTIL", &|held| or_none(held.until.map(when))),
             ],
         )
     }

@@ -51,7 +51,7 @@ pub struct Adopt {
     /// The machine's name for the interface
     #[arg(long)]
     identifier: Option<String>,
-    /// The network it is in [default: the one it asked in]
+    /// The network it is in
     #[arg(long)]
     network: Option<String>,
 }
@@ -82,7 +82,9 @@ impl DiscoveredCommand {
 }
 
 async fn list(session: &Session) -> Result<()> {
-    let found: Vec<api::Discovered> = session.client.list("/discovered", &[]).await?;
+    // Pages come in the order of MAC addresses.
+    let mut found: Vec<api::Discovered> = session.client.list("/discovered", &[]).await?;
+    found.sort_by_key(|client| std::cmp::Reverse(client.last_seen));
     session.output.list(
         &found,
         &[

@@ -11,21 +11,14 @@ pub(super) fn field(object: &Value, name: &str) -> String {
     }
 }
 
-/// A list of words.
-pub(super) fn words(object: &Value, name: &str) -> String {
-    let words = object[name].as_array().map(Vec::as_slice).unwrap_or_default();
-    words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn facts_are_shown_without_quotes() {
-        let object = serde_json::json!({"a": "x", "b": 2, "c": null, "d": ["y", "z"]});
+        let object = serde_json::json!({"a": "x", "b": 2, "c": null});
         assert_eq!((field(&object, "a"), field(&object, "b")), ("x".into(), "2".into()));
         assert_eq!((field(&object, "c"), field(&object, "e")), (String::new(), String::new()));
-        assert_eq!((words(&object, "d"), words(&object, "a")), ("y z".into(), String::new()));
     }
 }

@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 
 use crate::client::{Client, ClientError};
 use crate::commands::Session;
-use crate::commands::field::words;
 use crate::commands::interface::Mac;
 use crate::output::{or_none, yes};
 use crate::resolve::{self, find, quoted};
@@ -142,7 +141,7 @@ impl Show {
             ("power", power),
             ("held by", holders.collect::<Vec<_>>().join(", ")),
             ("arch", arch.collect::<Vec<_>>().join("/")),
-            ("tags", words(&shown, "tags")),
+            ("tags", detail.tags.join(" ")),
             ("netboot", detail.netboot.clone()),
             ("kernel", image_name(client, machine.kernel_id).await?),
             ("initrd", image_name(client, machine.initrd_id).await?),

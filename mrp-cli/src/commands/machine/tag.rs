@@ -1,11 +1,12 @@
 //! `mrp machine tag` and `mrp machine console-ticket`.
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use mrp_core::api;
+use serde_json::json;
 
 use crate::commands::Session;
-use crate::commands::field::{field, words};
 use crate::commands::machine::not_held;
+use crate::output::or_none;
 use crate::resolve;
 
 /// Show the tags of a machine, add some (admins) or remove some (admins)
@@ -33,15 +34,12 @@ impl Tag {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
         let machine = resolve::machine(&session.client, &self.machine).await?;
         let path = format!("/machine/{}/tags", machine.id);
-        let tags: Value = if self.add.is_empty() && self.remove.is_empty() {
+        let tags: api::Tags = if self.add.is_empty() && self.remove.is_empty() {
             session.client.get(&path).await?
         } else {
-            session.client.patch(&path, &json!({"add": self.add, "remove": self.remove})).await?
+            session.client.patch(&path, &api::TagChange { add: self.add, remove: self.remove }).await?
         };
-        let told = match words(&tags, "tags").as_str() {
-            "" => "no tags".to_owned(),
-            tags => tags.to_owned(),
-        };
+        let told = if tags.tags.is_empty() { "no tags".to_owned() } else { tags.tags.join(" ") };
         session.output.done(&tags, format!("{}: {told}", machine.name))
     }
 }
@@ -60,13 +58,12 @@ pub(crate) struct ConsoleTicket {
 impl ConsoleTicket {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
         let machine = resolve::machine(&session.client, &self.machine).await?;
-        let ticket =
-            session.client.post::<Value>(&format!("/machine/{}/console", machine.id), &json!({})).await;
-        let ticket = ticket.map_err(|error| not_held(error, &machine.name))?;
+        let ticket = session.client.post(&format!("/machine/{}/console", machine.id), &json!({})).await;
+        let ticket: api::ConsoleTicket = ticket.map_err(|error| not_held(error, &machine.name))?;
         let facts = [
-            ("host", field(&ticket, "host")),
-            ("port", field(&ticket, "port")),
-            ("ticket", field(&ticket, "token")),
+            ("host", or_none(ticket.host.as_ref())),
+            ("port", ticket.port.to_string()),
+            ("ticket", ticket.token.clone()),
         ];
         session.output.object(&ticket, &facts)
     }

@@ -3,10 +3,9 @@
 use anyhow::Result;
 use clap::ValueEnum;
 use mrp_core::api;
-use serde_json::Value;
 
 use crate::commands::Session;
-use crate::commands::field::{field, words};
+use crate::output::or_none;
 use crate::resolve::find;
 
 /// Show how many addresses of a network are free, and the first of them
@@ -41,11 +40,12 @@ impl Free {
         let network: api::Network = find(&session.client, &self.network).await?;
         let pool = if self.pool == Pool::Static { "static" } else { "reserved" };
         let parameters = [("pool", pool.to_owned()), ("limit", self.limit.to_string())];
-        let free: Value = session.client.query(&format!("/network/{}/free", network.id), &parameters).await?;
+        let free: api::FreeAddresses =
+            session.client.query(&format!("/network/{}/free", network.id), &parameters).await?;
         let facts = [
-            ("pool", format!("{} {}", field(&free, "pool"), field(&free, "range"))),
-            ("free", format!("{} of {}", field(&free, "free"), field(&free, "size"))),
-            ("first", words(&free, "addresses")),
+            ("pool", format!("{} {}", free.pool, free.range)),
+            ("free", format!("{} of {}", free.free, free.size)),
+            ("first", free.addresses.join(" ")),
         ];
         session.output.object(&free, &facts)
     }
@@ -65,15 +65,16 @@ pub(crate) struct Addresses {
 impl Addresses {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
         let network: api::Network = find(&session.client, &self.network).await?;
-        let taken: Vec<Value> = session.client.get(&format!("/network/{}/addresses", network.id)).await?;
+        let path = format!("/network/{}/addresses", network.id);
+        let taken: Vec<api::NetworkAddress> = session.client.list(&path, &[]).await?;
         session.output.list(
             &taken,
             &[
-                ("ADDRESS", &|taken| field(taken, "ipv4")),
-                ("ADDRESSING", &|taken| field(taken, "config_type_v4")),
-                ("MACHINE", &|taken| field(taken, "machine")),
-                ("INTERFACE", &|taken| field(taken, "identifier")),
-                ("MAC", &|taken| field(taken, "mac")),
+                ("ADDRESS", &|taken| taken.ipv4.clone()),
+                ("ADDRESSING", &|taken| taken.config_type_v4.clone()),
+                ("MACHINE", &|taken| taken.machine.clone()),
+                ("INTERFACE", &|taken| or_none(taken.identifier.as_ref())),
+                ("MAC", &|taken| taken.mac.clone()),
             ],
         )
     }
