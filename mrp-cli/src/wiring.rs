@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use mrp_bmc::IpmiBmc;
 use mrp_core::bmc::Drivers;
 use mrp_core::dhcp::{DhcpBackend, NoDhcpBackend};
+use mrp_core::import::{Legacy, LegacyFiles};
 use mrp_core::secret::{Secret, ServerKey};
 use mrp_core::service::cluster::Cluster;
 use mrp_core::store::Store;
@@ -22,7 +23,7 @@ use mrp_netboot::dnsmasq::DnsmasqBackend;
 use mrp_netboot::neighbours::KernelNeighbours;
 use mrp_netboot::render::MiniRenderer;
 use mrp_netboot::tftp::{TftpConfig, TftpHandle, TftpServer};
-use mrp_store::{FsBlobs, PostgresState, SqlStore};
+use mrp_store::{FsBlobs, ImageFolder, MrProvisioner, PostgresState, SqlStore};
 use mrp_web::{Listener, MachineConfig, PeopleConfig, Tls, Web};
 
 use crate::config::{Config, DhcpKind, Role, TlsMode};
@@ -219,6 +220,63 @@ fn server_id(path: &Path) -> Result<String> {
             Ok(id)
         }
     }
+}
+
+/// What an import writes to.
+#[derive(Debug)]
+pub struct ImportTarget {
+    /// The service, without its background work.
+    pub provisioner: Provisioner,
+    /// Keeps servers out of the data folder while the import writes.
+    _lock: Option<File>,
+    _rehearsal: Option<Rehearsal>,
+}
+
+/// An empty data folder that goes away.
+#[derive(Debug)]
+struct Rehearsal(PathBuf);
+
+impl Drop for Rehearsal {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!(path = %self.0.display(), %error, "a temporary folder could not be removed");
+        }
+    }
+}
+
+/// The service for an import. A dry run reads what is there; where there is nothing yet, it makes nothing.
+pub async fn import_target(config: &Config, drivers: Drivers, dry_run: bool) -> Result<ImportTarget> {
+    let files = Files::of(config);
+    if !dry_run {
+        let lock = files.claim()?;
+        let provisioner = quiet_provisioner(config, drivers).await?;
+        return Ok(ImportTarget { provisioner, _lock: Some(lock), _rehearsal: None });
+    }
+    let mut config = config.clone();
+    let is_there = match examine_postgres(&config).await? {
+        Some(postgres) => postgres.schema.is_some(),
+        None => files.database().exists(),
+    };
+    let rehearsal = if is_there {
+        None
+    } else {
+        let folder = std::env::temp_dir().join(format!("mrp-import-{}", std::process::id()));
+        config.server.data_dir.clone_from(&folder);
+        config.database.url = None;
+        Some(Rehearsal(folder))
+    };
+    let provisioner = quiet_provisioner(&config, drivers).await?;
+    Ok(ImportTarget { provisioner, _lock: None, _rehearsal: rehearsal })
+}
+
+/// Reads mr-provisioner's database.
+pub async fn mr_provisioner(url: &Secret, password: Option<&Secret>, time_zone: &str) -> Result<Legacy> {
+    Ok(MrProvisioner::at(url, password)?.read(time_zone).await?)
+}
+
+/// mr-provisioner's image files.
+pub fn mr_provisioner_files(folder: &Path) -> Result<impl LegacyFiles + use<>> {
+    ImageFolder::open(folder.to_owned()).with_context(|| format!("image folder {}", folder.display()))
 }
 
 async fn builder(config: &Config, drivers: Drivers) -> Result<mrp_core::service::Builder> {

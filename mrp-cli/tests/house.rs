@@ -94,9 +94,15 @@ fn only_wiring_names_concrete_types() {
     assert!(files.len() > 10, "the sources were found");
     for file in files.into_iter().filter(|file| !file.ends_with("wiring.rs")) {
         let text = std::fs::read_to_string(&file).unwrap();
-        for concrete in
-            ["IpmiBmc", "SqlStore", "FsBlobs", "MiniRenderer", "DnsmasqBackend", "KernelNeighbours"]
-        {
+        for concrete in [
+            "IpmiBmc",
+            "SqlStore",
+            "FsBlobs",
+            "MiniRenderer",
+            "DnsmasqBackend",
+            "KernelNeighbours",
+            "ImageFolder",
+        ] {
             assert!(!text.contains(concrete), "{} names {concrete}", file.display());
         }
     }

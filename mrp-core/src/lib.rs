@@ -22,6 +22,7 @@ pub mod error;
 pub mod event;
 pub mod id;
 pub mod image;
+pub mod import;
 pub mod lease;
 pub mod login;
 pub mod mac;

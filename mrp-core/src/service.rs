@@ -45,6 +45,7 @@ mod elsewhere;
 pub mod events;
 pub mod expected;
 pub mod images;
+pub mod import;
 pub mod interfaces;
 pub mod keys;
 pub mod logins;

@@ -14,6 +14,7 @@ use crate::claim::Claim;
 use crate::event::{AuditEntry, AuditId, Event, EventId, Journal};
 use crate::id::Timestamp;
 use crate::image::{Digest, Image, ImageId};
+use crate::import::{ImportBatch, Imported};
 use crate::lease::{Discovered, Lease};
 use crate::mac::MacAddr;
 use crate::machine::{Machine, MachineId};
@@ -341,6 +342,17 @@ pub trait ClaimStore {
     async fn claims(&self, prefix: &str) -> StoreResult<Vec<Claim>>;
 }
 
+/// Imports.
+#[async_trait]
+pub trait ImportStore {
+    /// Which rows earlier imports have brought.
+    async fn imported(&self) -> StoreResult<Vec<Imported>>;
+    /// Writes rows under their own ids, in their order, with their marks, all in one transaction; the next new id is
+    /// above all of them. `Stale` or `NotFound` if a row that is to be changed has moved or is gone, `Conflict` if an id or
+    /// a unique value is taken.
+    async fn import(&self, batch: &ImportBatch, journal: &Journal) -> StoreResult<()>;
+}
+
 /// A whole store.
 pub trait Store:
     UserStore
@@ -356,6 +368,7 @@ pub trait Store:
     + RetentionStore
     + KeyStore
     + ClaimStore
+    + ImportStore
     + std::fmt::Debug
     + Send
     + Sync
@@ -376,6 +389,7 @@ impl<T> Store for T where
         + RetentionStore
         + KeyStore
         + ClaimStore
+        + ImportStore
         + std::fmt::Debug
         + Send
         + Sync

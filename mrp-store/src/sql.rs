@@ -21,6 +21,7 @@ mod conditions;
 mod database;
 mod events;
 mod images;
+mod imports;
 mod interfaces;
 mod key;
 mod listener;

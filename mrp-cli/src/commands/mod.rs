@@ -25,6 +25,7 @@ pub mod doctor;
 pub mod event;
 mod field;
 pub mod image;
+pub mod import;
 pub mod interface;
 pub mod key;
 pub mod machine;
@@ -134,6 +135,8 @@ enum Command {
     Discovered(discovered::DiscoveredCommand),
     Completions(completions::Completions),
     #[command(subcommand)]
+    Import(import::ImportCommand),
+    #[command(subcommand)]
     Key(key::KeyCommand),
     Serve(serve::Serve),
     Doctor(doctor::Doctor),
@@ -160,6 +163,7 @@ pub async fn run(arguments: Arguments, drivers: Drivers) -> Result<()> {
         Command::Serve(command) => return command.run(drivers).await,
         Command::Demo(command) => return command.run(drivers).await,
         Command::Doctor(command) => return command.run(drivers, output).await,
+        Command::Import(command) => return command.run(drivers, output).await,
         Command::Dnsmasq(command) => return command.run(),
         Command::Key(command) => return command.run().await,
         Command::DnsmasqEvent(command) => return command.run().await,
@@ -211,6 +215,7 @@ async fn run_client(command: Command, output: Format, url: Option<String>) -> Re
         Command::Discovered(command) => command.run(&session).await,
         Command::Completions(_)
         | Command::Key(_)
+        | Command::Import(_)
         | Command::Serve(_)
         | Command::Demo(_)
         | Command::Doctor(_)

@@ -25,6 +25,7 @@ mod bmcs;
 mod claims;
 mod events;
 mod images;
+mod imports;
 mod key;
 mod lists;
 mod logins;
@@ -119,6 +120,10 @@ pub const STORE: &[Case] = &[
     case("a machine has one active run", |db| Box::pin(runs::one_active(db.store()))),
     case("one of 20 concurrent runs starts", |db| Box::pin(runs::concurrent(db.store()))),
     case("a run changes with its machine, or not at all", |db| Box::pin(runs::with_machine(db.store()))),
+    case("an import writes under the ids of its source, all or nothing", |db| {
+        Box::pin(imports::rows(db.store()))
+    }),
+    case("an import changes what has not moved", |db| Box::pin(imports::changes(db.store()))),
     case("events are listed by filter, order and limit", |db| Box::pin(events::lists(db.store()))),
     case("the audit log is append-only and paged", |db| Box::pin(events::audit(db.store()))),
     case("the audit log is filtered", |db| Box::pin(events::audit_filters(db.store()))),

@@ -81,7 +81,7 @@ impl SqlStore {
     }
 }
 
-async fn keep_version(tx: &mut Tx, file: &AnswerFile) -> StoreResult<()> {
+pub(super) async fn keep_version(tx: &mut Tx, file: &AnswerFile) -> StoreResult<()> {
     let query = sql("INSERT INTO answer_file_versions (answer_file_id, content, saved) VALUES ($1, $2, $3)");
     let query = query.bind(file.id.get()).bind(&file.content).bind(file.saved.0);
     query.execute(&mut *tx).await.map_err(failed).map(drop)

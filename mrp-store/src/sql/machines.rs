@@ -47,7 +47,7 @@ pub(super) fn machine(row: &Row) -> StoreResult<Machine> {
 }
 
 /// The two columns of netboot.
-fn netboot(machine: &Machine) -> (&'static str, Option<i64>) {
+pub(super) fn netboot(machine: &Machine) -> (&'static str, Option<i64>) {
     match machine.netboot {
         Netboot::Off => ("off", None),
         Netboot::ByHand => ("hand", None),

@@ -10,6 +10,7 @@ use mrp_core::network::{Network, NetworkAddress, NetworkId};
 use mrp_core::store::{NetworkStore, StoreError, StoreResult};
 
 use super::builder::QueryBuilder;
+use super::database::Target;
 use super::rows::{damaged, get, id, maybe_parsed, parsed, time};
 use super::{Row, SqlStore, Tx, all, commit, deleted, failed, inserted, one, sql, updated};
 
@@ -118,11 +119,7 @@ impl NetworkStore for SqlStore {
 
     async fn put_lease(&self, lease: &Lease, journal: &Journal) -> StoreResult<()> {
         let mut tx = self.begin().await?;
-        let query = sql(
-            "INSERT INTO leases (mac, ipv4, last_seen) VALUES ($1, $2, $3) ON CONFLICT (mac) DO UPDATE SET ipv4 = excluded.ipv4, last_seen = excluded.last_seen",
-        );
-        let query = query.bind(lease.mac.to_string()).bind(lease.ipv4.to_string()).bind(lease.last_seen.0);
-        query.execute(&mut tx).await.map_err(failed)?;
+        write_lease(&mut tx, lease).await?;
         commit(tx, journal).await
     }
 
@@ -142,18 +139,32 @@ impl NetworkStore for SqlStore {
     }
 
     async fn put_discovered(&self, client: &Discovered) -> StoreResult<()> {
-        let query = sql(
-            "INSERT INTO discovered (mac, hostname, client_arch, last_seen) VALUES ($1, $2, $3, $4) ON CONFLICT (mac) DO UPDATE SET hostname = COALESCE(excluded.hostname, discovered.hostname), client_arch = COALESCE(excluded.client_arch, discovered.client_arch), last_seen = excluded.last_seen",
-        );
-        let query = query.bind(client.mac.to_string()).bind(&client.hostname);
-        let query = query.bind(client.client_arch.map(i64::from)).bind(client.last_seen.0);
-        query.execute(&self.write).await.map_err(failed).map(drop)
+        write_discovered(&self.write, client).await
     }
 
     async fn delete_discovered(&self, mac: MacAddr) -> StoreResult<()> {
         let query = sql("DELETE FROM discovered WHERE mac = $1").bind(mac.to_string());
         query.execute(&self.write).await.map_err(failed).map(drop)
     }
+}
+
+/// Stores or renews a lease.
+pub(super) async fn write_lease<'c>(on: impl Into<Target<'c>>, lease: &Lease) -> StoreResult<()> {
+    let query = sql(
+        "INSERT INTO leases (mac, ipv4, last_seen) VALUES ($1, $2, $3) ON CONFLICT (mac) DO UPDATE SET ipv4 = excluded.ipv4, last_seen = excluded.last_seen",
+    );
+    let query = query.bind(lease.mac.to_string()).bind(lease.ipv4.to_string()).bind(lease.last_seen.0);
+    query.execute(on).await.map_err(failed).map(drop)
+}
+
+/// Stores or renews a discovered client.
+pub(super) async fn write_discovered<'c>(on: impl Into<Target<'c>>, client: &Discovered) -> StoreResult<()> {
+    let query = sql(
+        "INSERT INTO discovered (mac, hostname, client_arch, last_seen) VALUES ($1, $2, $3, $4) ON CONFLICT (mac) DO UPDATE SET hostname = COALESCE(excluded.hostname, discovered.hostname), client_arch = COALESCE(excluded.client_arch, discovered.client_arch), last_seen = excluded.last_seen",
+    );
+    let query = query.bind(client.mac.to_string()).bind(&client.hostname);
+    let query = query.bind(client.client_arch.map(i64::from)).bind(client.last_seen.0);
+    query.execute(on).await.map_err(failed).map(drop)
 }
 
 async fn refuse_overlap(tx: &mut Tx, new: &Network) -> StoreResult<()> {
