@@ -49,7 +49,7 @@ unit: build
 
 # Against programs that are not ours: ipmi_sim, ipmitool, ipmipower, GRUB's parser, PostgreSQL, dnsmasq, tftp, atftp.
 real: build packages root
-	$(CARGO) test --locked --workspace --test ipmi_sim --test tools --test real_loaders --test real_postgres --test real_cluster --test real_servers
+	$(CARGO) test --locked --workspace --test ipmi_sim --test tools --test real_loaders --test real_postgres --test real_cluster --test real_servers --test real_import --test real_replay
 	$(RUN_AS_ROOT) $(CARGO) test --locked --workspace --test real_tftp --test real_dnsmasq
 
 # QEMU machines with UEFI and BIOS, behind OpenIPMI's BMC, with dnsmasq, in a network namespace of their own.

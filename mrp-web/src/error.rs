@@ -84,7 +84,7 @@ impl ApiError {
     /// The refusal for machines, whose consoles show it.
     pub(crate) fn into_text(self) -> Response {
         let (status, _, message) = self.parts();
-        self.with_headers(reply::text(status, format!("{message}\n")))
+        self.with_headers(reply::text(status, message))
     }
 
     fn with_headers(&self, mut response: Response) -> Response {

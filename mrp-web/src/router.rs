@@ -153,6 +153,10 @@ async fn unrouted(routes: &[Route], door: Door, mut call: Call, full: &FullPath)
     let who = if inside { Who::User } else { Who::Anyone };
     let refusal = match auth::admit(who, &mut call).await {
         Err(refusal) => refusal,
+        // As mr-provisioner: below its API every path can be read, if only to find nothing.
+        Ok(()) if allowed.is_empty() && inside && !matches!(call.method, Method::GET | Method::HEAD) => {
+            ApiError::NoMethod("GET, HEAD, OPTIONS".into())
+        }
         Ok(()) if allowed.is_empty() => ApiError::NoRoute,
         Ok(()) => ApiError::NoMethod(allowed),
     };

@@ -34,7 +34,7 @@ async fn a_machine_gets_its_configuration_and_files() {
     assert_eq!((head.status, head.header("content-length"), head.text.as_str()), (200, "12", ""));
     let unknown = lab.get("", "/boot/nosuch").await;
     assert_eq!((unknown.status, unknown.header("content-type")), (404, "text/plain; charset=utf-8"));
-    assert_eq!(unknown.text, "file not found\n");
+    assert_eq!(unknown.text, "file not found");
     for path in ["/boot/../etc/passwd", "/boot/%2e%2e/etc/passwd", "/boot/a%00b", "/boot/%ff", "/boot/"] {
         assert_eq!(lab.get("", path).await.status, 404, "{path}");
     }

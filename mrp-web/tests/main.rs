@@ -21,6 +21,7 @@ mod openapi;
 mod page;
 mod power;
 mod preseed;
+mod replay;
 mod routes;
 mod run;
 mod secrets;

@@ -9,7 +9,8 @@ use crate::lab::{ADMIN, ALICE, BOB, Lab, Setup};
 #[tokio::test]
 async fn the_start_page_tells_where_the_api_is() {
     let lab = Lab::start().await;
-    let page = lab.get("", "/").await;
+    assert_eq!(lab.get("", "/").await.header("location"), "/admin/");
+    let page = lab.get("", "/admin/").await;
     assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
     assert!(page.text.contains("/api/v1/") && page.text.contains("docs/api-differences.md"));
     assert_eq!(lab.get("", "/api/v1/").await.header("location"), "/api/v1/docs");

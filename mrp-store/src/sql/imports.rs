@@ -60,9 +60,12 @@ impl ImportStore for SqlStore {
                     }
                 }
                 row => {
-                    let record = record(row)?;
-                    tables.insert(write(&mut tx, record).await?);
+                    tables.insert(write(&mut tx, record(row)?).await?);
                 }
+            }
+            if let ImportRow::Interface(interface) = row {
+                let query = sql("DELETE FROM discovered WHERE mac = $1").bind(interface.mac.to_string());
+                query.execute(&mut tx).await.map_err(failed)?;
             }
         }
         for mark in &batch.marks {
@@ -311,12 +314,13 @@ fn interface(row: &Interface) -> Record<'_> {
 }
 
 fn assignment(row: &Assignment) -> Record<'_> {
-    let Assignment { id, revision, machine, user, reason, since } = row;
+    let Assignment { id, revision, machine, user, reason, since, until } = row;
     let columns = vec![
         ("machine_id", machine.get().into()),
         ("user_id", user.get().into()),
         ("reason", reason.into()),
         ("since", since.0.into()),
+        ("until", until.map(|until| until.0).into()),
     ];
     Record { table: "assignments", id: id.get(), revision: Some(*revision), columns }
 }

@@ -25,7 +25,12 @@ docs/api-differences.md of mrp says what differs from mr-provisioner's.
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/", "get_start_page", Who::Anyone, start_page)
+        Route::new("GET", "/", "get_root", Who::Anyone, |_| async {
+            Ok(reply::redirect(StatusCode::FOUND, "/admin/"))
+        })
+        .about("To the start page")
+        .answers_nothing(302),
+        Route::new("GET", "/admin/", "get_start_page", Who::Anyone, start_page)
             .about("The start page")
             .answers_text(200, "text/html"),
         Route::new("GET", "/api/v1", "get_api", Who::Anyone, |_| async {

@@ -1,5 +1,6 @@
 //! Answer files for installers.
 
+use mrp_core::Error;
 use warp::http::StatusCode;
 
 use crate::call::Call;
@@ -40,7 +41,11 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn by_address(call: Call) -> Answer {
-    answer_file(&call, None).await
+    match answer_file(&call, None).await {
+        // As mr-provisioner.
+        Err(ApiError::Service(Error::NotFound { .. })) => Ok(reply::empty(StatusCode::NOT_FOUND)),
+        other => other,
+    }
 }
 
 async fn by_token(call: Call) -> Answer {

@@ -3,6 +3,8 @@
 //! Machines: 1 has everything, 2 neither subarch nor kernel, 3 no BMC, 4 a dead BMC, 5 a dead BMC of another kind, 6
 //! netboot and no kernel. Alice holds 1, 4 and 5. Tokens: `TOKADMIN`, `TOKALICE`, `TOKBOB`.
 
+#![allow(dead_code, reason = "each test program uses its part")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +75,17 @@ pub(crate) struct Setup {
     pub(crate) tls: Option<Tls>,
     /// By default BMCs in memory.
     pub(crate) drivers: Option<Drivers>,
+    /// Rows that are there already, in place of the recorded ones.
+    pub(crate) kept: Option<Kept>,
+    /// Renders by the real templates.
+    pub(crate) templates: bool,
+}
+
+/// What a lab goes on with.
+pub(crate) struct Kept {
+    pub(crate) store: SqlStore,
+    pub(crate) folder: TempDir,
+    pub(crate) key: ServerKey,
 }
 
 pub(crate) struct Lab {
@@ -93,11 +106,11 @@ impl Lab {
     }
 
     pub(crate) async fn with(setup: Setup) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = SqlStore::in_memory().await.unwrap();
+        let Kept { store, folder, key } = match setup.kept {
+            Some(kept) => kept,
+            None => seed::made().await,
+        };
         let blobs = FsBlobs::open(folder.path()).await.unwrap();
-        let key = ServerKey::generate();
-        seed::rows(&store, &blobs, &key).await;
         let listener = Web::listen("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
         let machines = listener.local_addr();
         let clock = Arc::new(ManualClock::at(Timestamp(1_800_000_000_000)));
@@ -111,13 +124,15 @@ impl Lab {
             .store(store.clone())
             .blobs(blobs)
             .bmc_drivers(setup.drivers.unwrap_or_else(bmc::drivers))
-            .renderer(render::PlainRenderer)
             .clock(clock.clone() as Arc<dyn Clock>)
             .key(key)
-            .settings(settings)
-            .build()
-            .await
-            .unwrap();
+            .settings(settings);
+        let service = if setup.templates {
+            service.renderer(mrp_netboot::render::MiniRenderer::new(None).unwrap())
+        } else {
+            service.renderer(render::PlainRenderer)
+        };
+        let service = service.build().await.unwrap();
         let dhcp_here = || MachineConfig { dhcp_from: vec!["127.0.0.0/8".parse().unwrap()], token: None };
         let machine_web = listener.serve_machines(service.clone(), setup.machines.unwrap_or_else(dhcp_here));
         let listener = Web::listen("127.0.0.1:0".parse().unwrap(), setup.tls).await.unwrap();

@@ -30,7 +30,15 @@ const UPLOADED: Timestamp = Timestamp(1_525_170_030_000);
 const LEASED: Timestamp = Timestamp(1_527_814_923_500);
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
-pub(super) async fn rows(store: &SqlStore, blobs: &FsBlobs, key: &ServerKey) {
+/// The rows in a database in memory.
+pub(super) async fn made() -> super::Kept {
+    let (folder, key) = (tempfile::tempdir().unwrap(), ServerKey::generate());
+    let store = SqlStore::in_memory().await.unwrap();
+    rows(&store, &FsBlobs::open(folder.path()).await.unwrap(), &key).await;
+    super::Kept { store, folder, key }
+}
+
+async fn rows(store: &SqlStore, blobs: &FsBlobs, key: &ServerKey) {
     users(store).await;
     archs(store).await;
     images(store, blobs).await;

@@ -59,6 +59,7 @@ fn lab() -> Result<Vec<ImportRow>, Failure> {
         user: user.id,
         reason: "tests".into(),
         since: AT,
+        until: Some(AT),
     };
     let ipv4 = std::net::Ipv4Addr::new(10, 0, 0, 9);
     Ok(vec![

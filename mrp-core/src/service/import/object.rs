@@ -384,6 +384,9 @@ impl Object for Assignment {
     fn keys(&self) -> Vec<String> {
         vec![format!("{} {}", self.machine, self.user)]
     }
+    fn adopt(&mut self, ours: &Self) {
+        self.until = ours.until;
+    }
     fn differences(&self, ours: &Self) -> Vec<&'static str> {
         unequal(&[
             ("machine_id", self.machine == ours.machine),

@@ -102,6 +102,7 @@ impl Plan<'_> {
                 user: Id::new(user),
                 reason: self.text(at, "reason", &legacy.reason, 128),
                 since: legacy.since,
+                until: None,
             };
             self.settle(legacy.id, assignment);
         }
