@@ -47,9 +47,10 @@ unit: build
 	$(CARGO) test --locked --workspace
 	$(TARGET)/debug/examples/embed
 
-# Against programs that are not ours: ipmi_sim, ipmitool, ipmipower, GRUB's parser, PostgreSQL, dnsmasq, tftp, atftp.
+# Against programs that are not ours: moto's S3, ipmi_sim, ipmitool, ipmipower, GRUB's parser, PostgreSQL, dnsmasq, tftp, atftp.
 real: build packages root
 	$(CARGO) test --locked --workspace --test ipmi_sim --test tools --test real_loaders --test real_postgres --test real_cluster --test real_servers --test real_import --test real_replay
+	$(CARGO) test --locked -p mrp-store --features s3 --test real_s3
 	$(RUN_AS_ROOT) $(CARGO) test --locked --workspace --test real_tftp --test real_dnsmasq
 
 # QEMU machines with UEFI and BIOS, behind OpenIPMI's BMC, with dnsmasq, in a network namespace of their own.

@@ -6,11 +6,9 @@ use std::time::Duration;
 use mrp_core::api;
 use mrp_core::secret::Secret;
 use reqwest::header::{ETAG, HeaderMap, IF_MATCH, LINK};
-use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 
 use crate::certificate::install_provider;
 use crate::credentials::{Credentials, Trust};
@@ -84,23 +82,6 @@ impl ClientError {
             _ => None,
         }
     }
-}
-
-/// An image that is to be sent.
-#[derive(Debug)]
-pub struct Upload<'a> {
-    /// The file's name.
-    pub file_name: &'a str,
-    /// `Kernel`, `Initrd`, `bootloader`.
-    pub kind: &'a str,
-    /// Architecture's name.
-    pub arch: &'a str,
-    /// For people.
-    pub description: Option<&'a str>,
-    /// Usable by everybody.
-    pub public: bool,
-    /// Marked as working.
-    pub known_good: bool,
 }
 
 /// A server and the token to use there.
@@ -279,23 +260,6 @@ impl Client {
         self.send(self.request(Method::DELETE, path).timeout(PATIENCE)).await.map(|_| ())
     }
 
-    /// Sends an image, from memory or from a stream whose length is known.
-    pub async fn upload(
-        &self,
-        upload: &Upload<'_>,
-        body: impl Into<reqwest::Body>,
-        length: u64,
-    ) -> Result<api::Image, ClientError> {
-        let description = json!({
-            "type": upload.kind, "arch": upload.arch, "description": upload.description,
-            "public": upload.public, "known_good": upload.known_good,
-        });
-        let file = Part::stream_with_length(body, length).file_name(upload.file_name.to_owned());
-        let form = Form::new().text("q", description.to_string()).part("file", file);
-        let response = self.send(self.request(Method::POST, "/image").multipart(form)).await?;
-        self.read(response).await
-    }
-
     /// Opens a stream of server-sent events after the event `after`.
     pub async fn stream(
         &self,
@@ -311,7 +275,7 @@ impl Client {
         self.send(request).await
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}/api/v1{path}", self.url));
         match &self.token {
             Some(token) => request.bearer_auth(token.expose()),
@@ -329,7 +293,7 @@ impl Client {
         serde_json::from_slice(&bytes).map_err(|error| self.foreign(error.to_string()))
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
         let response = request.send().await.map_err(|error| self.failed(&error))?;
         if response.status().is_success() {
             return Ok(response);
@@ -353,7 +317,7 @@ impl Client {
         }
     }
 
-    fn ended(&self) -> ClientError {
+    pub(crate) fn ended(&self) -> ClientError {
         let url = &self.url;
         ClientError::NoLogin(if self.is_job {
             format!(
@@ -364,7 +328,7 @@ impl Client {
         })
     }
 
-    fn failed(&self, error: &reqwest::Error) -> ClientError {
+    pub(crate) fn failed(&self, error: &reqwest::Error) -> ClientError {
         let (url, reason) = (self.url.clone(), cause(error));
         // rustls' errors come without a type that reqwest shows; their words are stable enough to choose a hint by.
         if error.is_connect() && reason.contains("certificate") {
@@ -374,7 +338,7 @@ impl Client {
         ClientError::Unreachable { url, reason }
     }
 
-    fn foreign(&self, reason: String) -> ClientError {
+    pub(crate) fn foreign(&self, reason: String) -> ClientError {
         ClientError::Foreign { url: self.url.clone(), reason }
     }
 }

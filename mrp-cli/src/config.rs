@@ -34,6 +34,8 @@ pub struct Config {
     pub boot: BootSection,
     /// DHCP server.
     pub dhcp: DhcpSection,
+    /// Kernels, initrds and boot loaders.
+    pub images: ImagesSection,
     /// Deadlines of runs.
     pub run: RunSection,
     /// How long the history is kept.
@@ -138,6 +140,36 @@ pub enum DhcpKind {
     Dnsmasq,
 }
 
+/// Kernels, initrds and boot loaders.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default)]
+pub struct ImagesSection {
+    /// How long an upload without progress is kept.
+    pub upload_expiry: Span,
+    /// `folder` (in the data folder), or `s3`.
+    pub store: ImageStoreKind,
+    /// Bucket, for `s3`.
+    pub bucket: String,
+    /// Where the S3 server is, if it is not Amazon's.
+    pub endpoint: Option<String>,
+    /// S3 region.
+    pub region: String,
+    /// File with the access key's id and secret, a line each; by default they come from the environment.
+    pub key_file: Option<PathBuf>,
+    /// Size of the local copies of what is in the bucket.
+    pub cache_gb: u32,
+}
+
+/// Where images lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageStoreKind {
+    /// In the data folder.
+    Folder,
+    /// In an S3-compatible store.
+    S3,
+}
+
 /// Deadlines of runs.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 #[serde(default)]
@@ -212,6 +244,20 @@ impl Default for TftpSection {
 impl Default for DhcpSection {
     fn default() -> Self {
         Self { backend: DhcpKind::None, dnsmasq_hosts: None, dnsmasq_reload: Vec::new() }
+    }
+}
+
+impl Default for ImagesSection {
+    fn default() -> Self {
+        Self {
+            upload_expiry: Span(Duration::from_secs(24 * 60 * 60)),
+            store: ImageStoreKind::Folder,
+            bucket: String::new(),
+            endpoint: None,
+            region: "us-east-1".into(),
+            key_file: None,
+            cache_gb: 20,
+        }
     }
 }
 
@@ -296,6 +342,9 @@ impl Config {
         if self.web.tls == TlsMode::Files && !files {
             let message = format!("{name}: web.tls = \"files\" needs web.certificate and web.private_key");
             return Err(ConfigError::Wrong(message));
+        }
+        if self.images.store == ImageStoreKind::S3 && self.images.bucket.is_empty() {
+            return Err(ConfigError::Wrong(format!("{name}: images.store = \"s3\" needs images.bucket")));
         }
         Ok(())
     }

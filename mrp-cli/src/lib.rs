@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use mrp_core::bmc::{Drivers, OpenBmc};
 
+pub mod backup;
 pub mod certificate;
 pub mod client;
 pub mod commands;
@@ -26,6 +27,7 @@ pub mod peers;
 pub mod port;
 pub mod resolve;
 mod table;
+pub mod upload;
 pub mod wiring;
 
 /// The program.

@@ -27,8 +27,18 @@ pub type Column<'a, T> = (&'a str, &'a dyn Fn(&T) -> String);
 impl Format {
     /// Prints a list.
     pub fn list<T: Serialize>(self, items: &[T], columns: &[Column<'_, T>]) -> anyhow::Result<()> {
+        self.list_of(&items, items, columns)
+    }
+
+    /// Prints a list for people, and for programs the whole that it is a part of.
+    pub fn list_of<T>(
+        self,
+        whole: &impl Serialize,
+        items: &[T],
+        columns: &[Column<'_, T>],
+    ) -> anyhow::Result<()> {
         if self == Format::Json {
-            return self.json(&items);
+            return self.json(whole);
         }
         let mut rows = vec![columns.iter().map(|(heading, _)| (*heading).to_owned()).collect::<Vec<_>>()];
         rows.extend(

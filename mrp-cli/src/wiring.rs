@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use mrp_bmc::IpmiBmc;
+use mrp_core::blob::BlobStore;
 use mrp_core::bmc::Drivers;
 use mrp_core::dhcp::{DhcpBackend, NoDhcpBackend};
 use mrp_core::import::{Legacy, LegacyFiles};
@@ -26,7 +27,7 @@ use mrp_netboot::tftp::{TftpConfig, TftpHandle, TftpServer};
 use mrp_store::{FsBlobs, ImageFolder, MrProvisioner, PostgresState, SqlStore};
 use mrp_web::{Listener, MachineConfig, PeopleConfig, Tls, Web};
 
-use crate::config::{Config, DhcpKind, Role, TlsMode};
+use crate::config::{Config, DhcpKind, ImageStoreKind, Role, TlsMode};
 use crate::key_file;
 use crate::peers::HttpPeers;
 use crate::port::{Protocol, taken};
@@ -99,8 +100,8 @@ impl Files {
         made.with_context(|| self.not_writable())
     }
 
-    /// Two servers on one folder would both drive its runs.
-    fn claim(&self) -> Result<File> {
+    /// Keeps every server out of the folder while the file is held: two would both drive its runs.
+    pub fn claim(&self) -> Result<File> {
         self.create()?;
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.lock());
         let mut file = opened.with_context(|| self.not_writable())?;
@@ -121,7 +122,8 @@ impl Files {
         Ok(file)
     }
 
-    fn not_writable(&self) -> String {
+    /// What to say where it cannot be written.
+    pub fn not_writable(&self) -> String {
         let folder = self.0.display();
         format!(
             "data folder {folder}: this user may not write it; set server.data_dir (MRP_SERVER__DATA_DIR) to a folder that it may"
@@ -153,6 +155,50 @@ pub struct Server {
 /// The database alone: for `doctor`.
 pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(open_database(config).await?))
+}
+
+/// The images of a configuration.
+pub async fn open_blobs(config: &Config) -> Result<Arc<dyn BlobStore>> {
+    match config.images.store {
+        ImageStoreKind::Folder => {
+            let folder = Files::of(config).images();
+            let opened = FsBlobs::open(&folder).await;
+            Ok(Arc::new(opened.with_context(|| format!("image folder {}", folder.display()))?))
+        }
+        ImageStoreKind::S3 => open_bucket(config).await,
+    }
+}
+
+#[cfg(not(feature = "s3"))]
+#[allow(clippy::unused_async, reason = "a build with S3 waits for it")]
+async fn open_bucket(_config: &Config) -> Result<Arc<dyn BlobStore>> {
+    bail!("images.store = \"s3\": this mrp was built without S3; build it with --features s3")
+}
+
+#[cfg(feature = "s3")]
+async fn open_bucket(config: &Config) -> Result<Arc<dyn BlobStore>> {
+    let images = &config.images;
+    let read = |path: &PathBuf| -> Result<(String, Secret)> {
+        let text = fs::read_to_string(path).with_context(|| format!("images.key_file {}", path.display()))?;
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        match lines.as_slice() {
+            [id, secret] => Ok(((*id).to_owned(), Secret::new(*secret))),
+            _ => {
+                bail!("images.key_file {}: two lines are needed, the key's id and its secret", path.display())
+            }
+        }
+    };
+    crate::certificate::install_provider();
+    let bucket = mrp_store::S3Config {
+        endpoint: images.endpoint.clone(),
+        region: images.region.clone(),
+        bucket: images.bucket.clone(),
+        credentials: images.key_file.as_ref().map(read).transpose()?,
+        cache: Files::of(config).folder().join("image-cache"),
+        cache_bytes: u64::from(images.cache_gb) * 1_000_000_000,
+    };
+    let opened = mrp_store::S3Blobs::open(&bucket).await;
+    Ok(Arc::new(opened.with_context(|| format!("images.bucket {}", images.bucket))?))
 }
 
 /// The service without its background work: for commands on the machine itself, beside a server that may be running.
@@ -283,9 +329,7 @@ async fn builder(config: &Config, drivers: Drivers) -> Result<mrp_core::service:
     let files = Files::of(config);
     files.create()?;
     let store = open_database(config).await?;
-    let blobs = FsBlobs::open(&files.images())
-        .await
-        .with_context(|| format!("image folder {}", files.images().display()))?;
+    let blobs = open_blobs(config).await?;
     let renderer = MiniRenderer::new(config.boot.templates.clone()).context("boot.templates")?;
     // The very program that runs, also where its file was replaced.
     let renderer = renderer.isolated(vec!["/proc/self/exe".into(), "render-worker".into()]);
@@ -304,11 +348,12 @@ async fn builder(config: &Config, drivers: Drivers) -> Result<mrp_core::service:
         preseed_sources: config.machine.preseed_from.clone(),
         session: config.web.session.0,
         retention: config.retention.into(),
+        upload_expiry: config.images.upload_expiry.0,
     };
     let key = key_file::in_force(&files.key(), &store).await?;
     Ok(Provisioner::builder()
         .store(store)
-        .blobs(blobs)
+        .shared_blobs(blobs)
         .bmc_drivers(drivers)
         .dhcp(dhcp)
         .renderer(renderer)

@@ -82,6 +82,21 @@ pub struct AnswerFile {
     pub public: bool,
     /// When the content was last saved.
     pub saved: Timestamp,
+    /// Who saved it: a name, which outlives its user.
+    pub saved_by: String,
+}
+
+/// A content that an answer file had, or has: each that was saved is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnswerFileVersion {
+    /// 1 for the first, growing by one.
+    pub number: i64,
+    /// When it was saved.
+    pub saved: Timestamp,
+    /// Who saved it; empty where that is not known.
+    pub saved_by: String,
+    /// Its size in bytes.
+    pub bytes: u64,
 }
 
 impl AnswerFile {

@@ -13,7 +13,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::answer_file::AnswerFileKind;
 use crate::id::Timestamp;
+use crate::lint::Severity;
 use crate::run::{RunPlan, Stage};
 use crate::token::Scope;
 
@@ -233,6 +235,105 @@ pub struct ImageDetail {
     pub sha256: String,
     /// Bytes.
     pub size: u64,
+    /// What uses it.
+    pub used_by: ImageUsers,
+}
+
+/// What uses an image.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ImageUsers {
+    /// Machines.
+    pub machines: Vec<ImageMachine>,
+    /// Subarchitectures whose boot loader it is.
+    pub subarchs: Vec<ImageSubarch>,
+}
+
+/// A machine that uses an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ImageMachine {
+    /// Id.
+    pub id: i64,
+    /// As its initrd.
+    pub initrd: bool,
+    /// As its kernel.
+    pub kernel: bool,
+    /// Name.
+    pub name: String,
+}
+
+/// A subarchitecture whose boot loader an image is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ImageSubarch {
+    /// Id.
+    pub id: i64,
+    /// `<architecture>/<name>`.
+    pub name: String,
+}
+
+/// `POST /image/{id}/replace`: what uses this image is to use another.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplaceImage {
+    /// The other image's id.
+    pub by: i64,
+}
+
+/// Answer of `POST /image/{id}/replace`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReplacedImage {
+    /// The other image.
+    pub by: Image,
+    /// What uses it from here on; the flags say as what.
+    pub changed: ImageUsers,
+    /// What uses the old one still.
+    pub kept: Vec<KeptImageUser>,
+}
+
+/// Something that was not changed by `POST /image/{id}/replace`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeptImageUser {
+    /// Id.
+    pub id: i64,
+    /// `machine` or `subarch`.
+    pub kind: String,
+    /// Name.
+    pub name: String,
+    /// Why it was not changed.
+    pub reason: String,
+}
+
+/// `GET /upload`: an upload that may go on later (tus, <https://tus.io/protocols/resumable-upload>).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Upload {
+    /// When it last went on.
+    pub advanced: Timestamp,
+    /// Architecture's name.
+    pub arch: String,
+    /// When it began.
+    pub created: Timestamp,
+    /// For people.
+    pub description: Option<String>,
+    /// When it is forgotten, unless it goes on.
+    pub expires: Timestamp,
+    /// The file's name.
+    pub file_name: String,
+    /// The last segment of its path `/api/v1/upload/{id}`.
+    pub id: String,
+    /// Id of the image that it became.
+    pub image_id: Option<i64>,
+    /// Marked as working.
+    pub known_good: bool,
+    /// Bytes that it will have.
+    pub length: u64,
+    /// Bytes that have come.
+    pub offset: u64,
+    /// Usable by everybody.
+    pub public: bool,
+    /// What the content has to be, if that was said.
+    pub sha256: Option<String>,
+    /// `Kernel`, `Initrd`, `bootloader`.
+    #[serde(rename = "type")]
+    pub kind: String,
 }
 
 /// `GET /preseed`.
@@ -264,6 +365,86 @@ pub struct RenderedPreseed {
     pub text: String,
     /// Undefined variables, with their lines.
     pub warnings: Vec<String>,
+}
+
+/// `POST /preseed/render`: a preview of what is not saved.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RenderPreseed {
+    /// Template.
+    pub content: String,
+    /// `preseed`, `kickstart`, `autoyast`, `autoinstall`, `agama`; all are rendered alike.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<AnswerFileKind>,
+    /// Machine's id.
+    pub machine: i64,
+}
+
+/// `POST /preseed/lint`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LintPreseed {
+    /// Template.
+    pub content: String,
+    /// `preseed`, `kickstart`, `autoyast`, `autoinstall`, `agama`.
+    #[serde(rename = "type")]
+    pub kind: AnswerFileKind,
+    /// Id of a machine that one holds; by default a machine that has everything is made up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<i64>,
+}
+
+/// `POST /preseed/lint`, `GET /preseed/{id}/lint`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PreseedLint {
+    /// What was found, the worst first.
+    pub findings: Vec<LintFinding>,
+    /// There is no error among them.
+    pub ok: bool,
+}
+
+/// What is wrong with an answer file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LintFinding {
+    /// The line, from 1.
+    pub line: Option<u64>,
+    /// What is wrong and what would be right.
+    pub message: String,
+    /// The line is one of the rendered text, not of the template.
+    pub rendered: bool,
+    /// `error`, `warning`, `note`.
+    pub severity: Severity,
+}
+
+/// `GET /preseed/{id}/version`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PreseedVersion {
+    /// Size in bytes.
+    pub bytes: u64,
+    /// When it was saved.
+    pub saved: Timestamp,
+    /// Who saved it; empty where that is not known.
+    pub saved_by: String,
+    /// 1 for the first.
+    pub version: i64,
+}
+
+/// `GET /preseed/{id}/version/{n}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PreseedVersionContent {
+    /// Template.
+    pub content: Option<String>,
+    /// What the list has of it.
+    #[serde(flatten)]
+    pub version: PreseedVersion,
+}
+
+/// `POST /preseed/{id}/version`: saves an old version as a new one.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RestorePreseed {
+    /// The old version.
+    pub restore: i64,
 }
 
 /// `POST /session`: log in.

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+pub mod blob;
 pub mod bmc;
 pub mod store;
 
@@ -28,6 +29,13 @@ impl From<crate::bmc::BmcError> for Failure {
 
 impl From<crate::store::StoreError> for Failure {
     fn from(error: crate::store::StoreError) -> Self {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        Self(format!("{error}{cause}"))
+    }
+}
+
+impl From<crate::blob::BlobError> for Failure {
+    fn from(error: crate::blob::BlobError) -> Self {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         Self(format!("{error}{cause}"))
     }

@@ -96,6 +96,8 @@ impl From<crate::blob::BlobError> for Error {
         match error {
             crate::blob::BlobError::NotFound => Error::NotFound { kind: "image content", id: String::new() },
             crate::blob::BlobError::Full => Error::Unavailable(Box::new(error)),
+            crate::blob::BlobError::Busy => Error::Conflict(error.to_string()),
+            crate::blob::BlobError::Digest(_) => Error::Refused(error.to_string()),
             crate::blob::BlobError::Io(_) => Error::Internal(Box::new(error)),
         }
     }

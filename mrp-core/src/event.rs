@@ -40,11 +40,13 @@ pub enum EventKind {
     Run,
     /// A client asked for what is not its own.
     Refused,
+    /// An image was put in another's place.
+    Image,
 }
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [EventKind; 11] = [
+    pub const ALL: [EventKind; 12] = [
         EventKind::Power,
         EventKind::BootDevice,
         EventKind::Dhcp,
@@ -56,6 +58,7 @@ impl EventKind {
         EventKind::Assignment,
         EventKind::Run,
         EventKind::Refused,
+        EventKind::Image,
     ];
 
     /// The kind's name in API and store.
@@ -72,6 +75,7 @@ impl EventKind {
             EventKind::Assignment => "assignment",
             EventKind::Run => "run",
             EventKind::Refused => "refused",
+            EventKind::Image => "image",
         }
     }
 }

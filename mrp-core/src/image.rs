@@ -6,8 +6,9 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::arch::ArchId;
+use crate::arch::{ArchId, SubarchId};
 use crate::id::{Id, Timestamp};
+use crate::machine::MachineId;
 use crate::user::UserId;
 
 /// Identifies an [`Image`].
@@ -108,6 +109,59 @@ pub struct Image {
     pub size: u64,
     /// When it was uploaded.
     pub uploaded: Timestamp,
+}
+
+/// What uses an image.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageUse {
+    /// Machines, by id.
+    pub machines: Vec<MachineUse>,
+    /// Subarchitectures, by id.
+    pub subarchs: Vec<SubarchUse>,
+}
+
+/// A machine that uses an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineUse {
+    /// The machine.
+    pub id: MachineId,
+    /// Its revision.
+    pub revision: i64,
+    /// Its name.
+    pub name: String,
+    /// As its kernel.
+    pub kernel: bool,
+    /// As its initrd.
+    pub initrd: bool,
+}
+
+/// A subarchitecture that has an image as its boot loader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubarchUse {
+    /// The subarchitecture.
+    pub id: SubarchId,
+    /// Its revision.
+    pub revision: i64,
+    /// `<architecture>/<name>`.
+    pub name: String,
+}
+
+impl ImageUse {
+    /// True if nothing does.
+    pub fn is_empty(&self) -> bool {
+        self.machines.is_empty() && self.subarchs.is_empty()
+    }
+
+    /// `machines a, b and subarchitectures arm64/efi`.
+    pub fn in_words(&self) -> String {
+        let list = |noun: &str, names: Vec<&str>| match names.as_slice() {
+            [] => None,
+            names => Some(format!("{noun} {}", names.join(", "))),
+        };
+        let machines = list("machines", self.machines.iter().map(|machine| &*machine.name).collect());
+        let subarchs = list("subarchitectures", self.subarchs.iter().map(|subarch| &*subarch.name).collect());
+        machines.into_iter().chain(subarchs).collect::<Vec<_>>().join(" and ")
+    }
 }
 
 /// Makes a file name of what a client sent: path separators and everything but letters, digits, `.`, `_` and `-`

@@ -24,6 +24,7 @@ pub mod id;
 pub mod image;
 pub mod import;
 pub mod lease;
+pub mod lint;
 pub mod login;
 pub mod mac;
 pub mod machine;
@@ -38,6 +39,7 @@ pub mod secret;
 pub mod service;
 pub mod store;
 pub mod token;
+pub mod upload;
 pub mod user;
 
 pub use actor::Actor;

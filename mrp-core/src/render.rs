@@ -5,7 +5,9 @@ use std::fmt;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::answer_file::AnswerFileKind;
 use crate::boot::{BootPlan, Dialect};
+use crate::lint::Finding;
 
 /// Why a template could not be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -85,6 +87,13 @@ pub trait Renderer: fmt::Debug + Send + Sync {
 
     /// An answer file for a machine, within limits on time and size.
     async fn answer_file(&self, template: &str, context: &AnswerContext) -> Result<Rendered, RenderError>;
+
+    /// What is wrong with a rendered answer file in the language of its installer, as far as that can be said without
+    /// it. By default nothing is looked at.
+    async fn check(&self, kind: AnswerFileKind, text: String) -> Vec<Finding> {
+        let _ = (kind, text);
+        Vec::new()
+    }
 
     /// Kernel options may use `{{ phone_home_url }}` and the other variables; renders them, one line.
     async fn kernel_options(&self, options: &str, context: &AnswerContext) -> Result<String, RenderError>;

@@ -2,7 +2,8 @@
 //! the work, writes the event in the same transaction, and answers a typed result.
 //!
 //! The parts, one file a noun: [`users`], [`logins`], [`tokens`], [`archs`], [`bmcs`], [`networks`], [`machines`], [`interfaces`],
-//! [`assignments`], [`images`], [`answer_files`], [`power`], [`runs`], [`boot`], [`discovery`], [`consoles`], [`events`],
+//! [`assignments`], [`images`], [`uploads`], [`answer_files`], [`power`], [`runs`], [`boot`], [`discovery`], [`consoles`],
+//! [`events`],
 //! [`audit`], [`keys`].
 
 use std::collections::{HashMap, HashSet};
@@ -56,6 +57,7 @@ mod references;
 mod retention;
 pub mod runs;
 pub mod tokens;
+pub mod uploads;
 pub mod users;
 
 /// What a site configures of the service.
@@ -77,6 +79,8 @@ pub struct Settings {
     pub session: Duration,
     /// How long the history is kept.
     pub retention: Retention,
+    /// How long an upload without progress is kept.
+    pub upload_expiry: Duration,
 }
 
 impl Default for Settings {
@@ -90,6 +94,7 @@ impl Default for Settings {
             preseed_sources: Vec::new(),
             session: Duration::from_secs(12 * 60 * 60),
             retention: Retention::default(),
+            upload_expiry: Duration::from_secs(24 * 60 * 60),
         }
     }
 }
@@ -122,6 +127,13 @@ impl Builder {
     #[must_use]
     pub fn blobs(mut self, blobs: impl BlobStore + 'static) -> Self {
         self.blobs = Some(Arc::new(blobs));
+        self
+    }
+
+    /// The same for a store that was chosen at run time.
+    #[must_use]
+    pub fn shared_blobs(mut self, blobs: Arc<dyn BlobStore>) -> Self {
+        self.blobs = Some(blobs);
         self
     }
 
@@ -218,7 +230,8 @@ impl Builder {
             tasks: Mutex::default(),
         }));
         if !self.quiet {
-            provisioner.images().collect_content().await?;
+            provisioner.claim_images().await?;
+            provisioner.tend_content().await?;
             provisioner.join_cluster().await?;
             provisioner.resume().await?;
             provisioner.listen();

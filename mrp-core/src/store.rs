@@ -7,13 +7,13 @@
 
 use async_trait::async_trait;
 
-use crate::answer_file::{AnswerFile, AnswerFileId};
+use crate::answer_file::{AnswerFile, AnswerFileId, AnswerFileVersion};
 use crate::arch::{Arch, ArchId, Subarch, SubarchId};
 use crate::bmc_entry::{BmcEntry, BmcId};
 use crate::claim::Claim;
 use crate::event::{AuditEntry, AuditId, Event, EventId, Journal};
 use crate::id::Timestamp;
-use crate::image::{Digest, Image, ImageId};
+use crate::image::{Digest, Image, ImageId, ImageUse};
 use crate::import::{ImportBatch, Imported};
 use crate::lease::{Discovered, Lease};
 use crate::mac::MacAddr;
@@ -21,6 +21,7 @@ use crate::machine::{Machine, MachineId};
 use crate::network::{Network, NetworkAddress, NetworkId};
 use crate::run::{Run, RunId};
 use crate::token::{Token, TokenId};
+use crate::upload::{PendingUpload, UploadKey};
 use crate::user::{User, UserId};
 
 mod key;
@@ -206,8 +207,19 @@ pub trait ImageStore {
     async fn image_by_name(&self, name: &str) -> StoreResult<Option<Image>>;
     /// The newest public boot loader of that file name that an admin owns: what a user uploads is not every machine's.
     async fn boot_loader_by_file_name(&self, file_name: &str) -> StoreResult<Option<Image>>;
-    /// How many images have this content.
-    async fn images_with_digest(&self, digest: &Digest) -> StoreResult<u64>;
+    /// The images that have this content.
+    async fn images_with_digest(&self, digest: &Digest) -> StoreResult<Vec<Image>>;
+    /// What uses an image.
+    async fn image_use(&self, image: ImageId) -> StoreResult<ImageUse>;
+    /// Puts `new` in the place of `old` in these machines and subarchitectures, all or none. `Stale` if one of them has
+    /// moved, `NotFound` if one or the new image is gone.
+    async fn replace_image(
+        &self,
+        old: ImageId,
+        new: ImageId,
+        users: &ImageUse,
+        journal: &Journal,
+    ) -> StoreResult<()>;
     /// Stores a new image. `Conflict` on the name.
     async fn insert_image(&self, image: &Image, journal: &Journal) -> StoreResult<Image>;
     /// Changes an image.
@@ -233,6 +245,33 @@ pub trait ImageStore {
     ) -> StoreResult<AnswerFile>;
     /// Removes an answer file with its versions. `InUse` by machines.
     async fn delete_answer_file(&self, id: AnswerFileId, journal: &Journal) -> StoreResult<()>;
+    /// An answer file's versions, newest first.
+    async fn answer_file_versions(&self, id: AnswerFileId) -> StoreResult<Vec<AnswerFileVersion>>;
+    /// One version with its content.
+    async fn answer_file_version(
+        &self,
+        id: AnswerFileId,
+        number: i64,
+    ) -> StoreResult<Option<(AnswerFileVersion, Option<String>)>>;
+}
+
+/// Uploads that may go on later, and what the servers of a database have in common.
+#[async_trait]
+pub trait UploadStore {
+    /// A user's uploads, or all, the oldest first.
+    async fn uploads(&self, user: Option<UserId>) -> StoreResult<Vec<PendingUpload>>;
+    /// By key.
+    async fn upload(&self, key: &UploadKey) -> StoreResult<Option<PendingUpload>>;
+    /// Stores a new upload. `NotFound` if its user is gone.
+    async fn insert_upload(&self, upload: &PendingUpload) -> StoreResult<()>;
+    /// Notes that an upload went on from one byte to another. `Stale` if it is not there, or has become an image.
+    async fn advance_upload(&self, key: &UploadKey, from: u64, to: u64, at: Timestamp) -> StoreResult<()>;
+    /// Stores the image that an upload became. `Stale` if it has become one already, `NotFound` if it is gone.
+    async fn finish_upload(&self, key: &UploadKey, image: &Image, journal: &Journal) -> StoreResult<Image>;
+    /// Forgets an upload, if there is one; its image stays.
+    async fn delete_upload(&self, key: &UploadKey) -> StoreResult<()>;
+    /// A value that is the same for all servers of the database: the one given, unless there is one already.
+    async fn site_value(&self, name: &str, value: &str) -> StoreResult<String>;
 }
 
 /// Which runs a list is to have.
@@ -363,6 +402,7 @@ pub trait Store:
     + NetworkStore
     + MachineStore
     + ImageStore
+    + UploadStore
     + RunStore
     + EventStore
     + RetentionStore
@@ -384,6 +424,7 @@ impl<T> Store for T where
         + NetworkStore
         + MachineStore
         + ImageStore
+        + UploadStore
         + RunStore
         + EventStore
         + RetentionStore

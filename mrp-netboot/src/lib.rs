@@ -2,6 +2,7 @@
 
 pub mod boot_source;
 pub mod dnsmasq;
+mod lint;
 pub mod neighbours;
 pub mod render;
 pub mod tftp;

@@ -12,10 +12,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use minijinja::ErrorKind;
+use mrp_core::answer_file::AnswerFileKind;
 use mrp_core::boot::{BootPlan, Dialect};
+use mrp_core::lint::{Finding, Severity};
 use mrp_core::render::{AnswerContext, RenderError, Rendered, Renderer};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+
+use crate::lint;
 
 mod boot;
 mod isolation;
@@ -100,6 +104,14 @@ impl Renderer for MiniRenderer {
         self.render(Job { template, context: context.clone(), strict: false }).await
     }
 
+    async fn check(&self, kind: AnswerFileKind, text: String) -> Vec<Finding> {
+        let Ok(Ok(_turn)) = timeout(QUEUE, self.turns.acquire()).await else {
+            return vec![not_checked("others take all the time there is; try again")];
+        };
+        let check = tokio::task::spawn_blocking(move || lint::check(kind, &text));
+        check.await.unwrap_or_else(|_| vec![not_checked("the text made the check fail")])
+    }
+
     async fn kernel_options(&self, options: &str, context: &AnswerContext) -> Result<String, RenderError> {
         let template = options.to_owned();
         let text = if options.contains("{{") || options.contains("{%") {
@@ -116,6 +128,10 @@ impl Renderer for MiniRenderer {
         }
         Ok(text)
     }
+}
+
+fn not_checked(why: &str) -> Finding {
+    Finding::in_text(Severity::Note, None, format!("not looked at: {why}"))
 }
 
 fn failure(message: &str) -> RenderError {

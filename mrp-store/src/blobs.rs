@@ -2,7 +2,7 @@
 //!
 //! An upload is written to `incoming/<random>`, synced and renamed, so that a file under a digest is always whole. The
 //! writer holds a lock on its file: what lies in `incoming` without one was left by a killed process, and the next
-//! [`FsBlobs::open`] removes it.
+//! [`FsBlobs::open`] removes it. Uploads that may go on later are in `partial`.
 
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -13,9 +13,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mrp_core::blob::{Blob, BlobError, BlobStore, BlobWriter};
+use mrp_core::blob::{Blob, BlobError, BlobStore, BlobWriter, PartialWriter};
+use mrp_core::id::Timestamp;
 use mrp_core::image::Digest;
+use mrp_core::upload::UploadKey;
 use sha2::{Digest as _, Sha256};
+
+mod partial;
 
 /// Bytes that are collected before they go to the disk.
 const CHUNK: usize = 1 << 20;
@@ -33,6 +37,7 @@ impl FsBlobs {
         blocking(move || {
             let incoming = root.join("incoming");
             make_folder(&incoming)?;
+            make_folder(&root.join("partial"))?;
             remove_leftovers(&incoming)?;
             Ok(Self { root: Arc::new(root) })
         })
@@ -76,9 +81,40 @@ impl BlobStore for FsBlobs {
         blocking(move || remove_file(&path)).await
     }
 
-    async fn sweep(&self, keep: &HashSet<Digest>) -> Result<u64, BlobError> {
+    async fn sweep(&self, keep: &HashSet<Digest>, before: Timestamp) -> Result<u64, BlobError> {
         let (root, keep) = (self.root.clone(), keep.clone());
-        blocking(move || sweep(&root, &keep)).await
+        blocking(move || sweep(&root, &keep, before)).await
+    }
+
+    async fn append(&self, key: &UploadKey, offset: u64) -> Result<Box<dyn PartialWriter>, BlobError> {
+        let (root, key) = (self.root.clone(), key.clone());
+        let writer = blocking(move || partial::append(&root, &key, offset)).await?;
+        Ok(Box::new(writer))
+    }
+
+    async fn complete(
+        &self,
+        key: &UploadKey,
+        length: u64,
+        digest: Option<&Digest>,
+    ) -> Result<Digest, BlobError> {
+        let (root, key, digest) = (self.root.clone(), key.clone(), digest.cloned());
+        blocking(move || partial::complete(&root, &key, length, digest.as_ref())).await
+    }
+
+    async fn discard(&self, key: &UploadKey) -> Result<(), BlobError> {
+        let (root, key) = (self.root.clone(), key.clone());
+        blocking(move || partial::discard(&root, &key)).await
+    }
+
+    async fn sweep_partial(&self, keep: &HashSet<UploadKey>, before: Timestamp) -> Result<u64, BlobError> {
+        let (root, keep) = (self.root.clone(), keep.clone());
+        blocking(move || partial::sweep(&root, &keep, before)).await
+    }
+
+    async fn identity(&self) -> Result<String, BlobError> {
+        let root = self.root.clone();
+        blocking(move || partial::identity(&root)).await
     }
 }
 
@@ -162,15 +198,8 @@ impl Incoming {
     fn keep(mut self, root: &Path) -> Result<(Digest, u64), BlobError> {
         self.file.sync_all().map_err(|error| failed(&self.path, error))?;
         let digest = Digest::from_bytes(self.hash.finalize_reset().into());
-        let folder = root.join(&digest.as_str()[..2]);
-        if !folder.is_dir() {
-            make_folder(&folder)?;
-            sync_folder(root)?;
-        }
-        let path = folder.join(digest.as_str());
-        fs::rename(&self.path, &path).map_err(|error| failed(&path, error))?;
+        store_file(root, &self.path, &digest)?;
         self.kept = true;
-        sync_folder(&folder)?;
         Ok((digest, self.len))
     }
 }
@@ -183,6 +212,18 @@ impl Drop for Incoming {
             tracing::warn!(path = %self.path.display(), %error, "an unfinished upload could not be removed");
         }
     }
+}
+
+/// Gives a file that is whole and durable the name of its digest.
+fn store_file(root: &Path, file: &Path, digest: &Digest) -> Result<(), BlobError> {
+    let folder = root.join(&digest.as_str()[..2]);
+    if !folder.is_dir() {
+        make_folder(&folder)?;
+        sync_folder(root)?;
+    }
+    let path = folder.join(digest.as_str());
+    fs::rename(file, &path).map_err(|error| failed(&path, error))?;
+    sync_folder(&folder)
 }
 
 /// Removes the files of `incoming` that no process has locked.
@@ -205,7 +246,7 @@ fn remove_leftovers(incoming: &Path) -> Result<(), BlobError> {
     Ok(())
 }
 
-fn sweep(root: &Path, keep: &HashSet<Digest>) -> Result<u64, BlobError> {
+fn sweep(root: &Path, keep: &HashSet<Digest>, before: Timestamp) -> Result<u64, BlobError> {
     let mut removed = 0;
     for folder in fs::read_dir(root).map_err(|error| failed(root, error))? {
         let folder = folder.map_err(|error| failed(root, error))?.path();
@@ -219,6 +260,7 @@ fn sweep(root: &Path, keep: &HashSet<Digest>) -> Result<u64, BlobError> {
             // What is named otherwise was not written by us.
             if let Some(digest) = name.and_then(Digest::from_hex)
                 && !keep.contains(&digest)
+                && is_older(&path, before)
             {
                 remove_file(&path)?;
                 removed += 1;
@@ -226,6 +268,12 @@ fn sweep(root: &Path, keep: &HashSet<Digest>) -> Result<u64, BlobError> {
         }
     }
     Ok(removed)
+}
+
+/// True for a file that was last written before then; one that is gone is none.
+fn is_older(path: &Path, before: Timestamp) -> bool {
+    let written = fs::metadata(path).and_then(|metadata| metadata.modified());
+    written.is_ok_and(|written| Timestamp::from(written) < before)
 }
 
 fn make_folder(path: &Path) -> Result<(), BlobError> {
@@ -255,7 +303,7 @@ fn failed(path: &Path, error: io::Error) -> BlobError {
 }
 
 /// Runs file work on a thread that may block. Dropped half-way, it runs to its end and its result is dropped.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
 ) -> Result<T, BlobError> {
     match tokio::task::spawn_blocking(work).await {

@@ -3,8 +3,12 @@
 
 mod blobs;
 mod mr_provisioner;
+#[cfg(feature = "s3")]
+mod s3;
 mod sql;
 
 pub use blobs::FsBlobs;
 pub use mr_provisioner::{ImageFolder, MrProvisioner, SourceError};
-pub use sql::{PostgresState, SqlStore};
+#[cfg(feature = "s3")]
+pub use s3::{S3Blobs, S3Config};
+pub use sql::{PostgresState, Snapshot, SqlStore, copy_sqlite, inspect_sqlite, known_schema};

@@ -20,6 +20,7 @@ mod claims;
 mod conditions;
 mod database;
 mod events;
+mod image_use;
 mod images;
 mod imports;
 mod interfaces;
@@ -35,9 +36,13 @@ mod query;
 mod retention;
 mod rows;
 mod runs;
+mod snapshot;
 mod sqlite;
 mod statement;
+mod uploads;
 mod users;
+
+pub use snapshot::{Snapshot, copy_sqlite, inspect_sqlite, known_schema};
 
 use database::{Database, Pool, Tx};
 pub use postgres::PostgresState;

@@ -6,12 +6,55 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use mrp_core::blob::{BlobError, BlobStore};
+use mrp_core::conformance::Failure;
+use mrp_core::conformance::blob::{TestBlobs, run};
+use mrp_core::id::Timestamp;
 use mrp_core::image::Digest;
+use mrp_core::upload::UploadKey;
 use mrp_store::FsBlobs;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
+
+struct Folder(TempDir, FsBlobs);
+
+#[async_trait]
+impl TestBlobs for Folder {
+    fn blobs(&self) -> &dyn BlobStore {
+        &self.1
+    }
+
+    async fn another(&self) -> Result<Box<dyn BlobStore>, Failure> {
+        Ok(Box::new(FsBlobs::open(self.0.path()).await?))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_conforms() {
+    let report = run(|| async {
+        let folder = TempDir::new().map_err(|error| Failure(error.to_string()))?;
+        let blobs = FsBlobs::open(folder.path()).await?;
+        Ok(Folder(folder, blobs))
+    })
+    .await;
+    assert!(report.passed(), "{report}");
+}
+
+#[tokio::test]
+async fn partial_content_has_one_writer() {
+    let folder = TempDir::new().unwrap();
+    let blobs = FsBlobs::open(folder.path()).await.unwrap();
+    let key = UploadKey::generate();
+    let mut writer = blobs.append(&key, 0).await.unwrap();
+    writer.write(Bytes::from_static(b"first")).await.unwrap();
+    assert!(matches!(blobs.append(&key, 0).await, Err(BlobError::Busy)));
+    assert!(matches!(blobs.complete(&key, 0, None).await, Err(BlobError::Busy)));
+    writer.sync().await.unwrap();
+    drop(writer);
+    assert_eq!(blobs.complete(&key, 5, None).await.unwrap(), digest_of(b"first"));
+}
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -142,7 +185,7 @@ async fn what_no_image_has_is_swept() {
     std::fs::write(folder.path().join("README"), "a person's own file").unwrap();
     let mut live = blobs.create().await.unwrap();
     live.write(Bytes::from_static(b"live")).await.unwrap();
-    assert_eq!(blobs.sweep(&HashSet::from([kept.clone()])).await.unwrap(), 1);
+    assert_eq!(blobs.sweep(&HashSet::from([kept.clone()]), Timestamp(i64::MAX)).await.unwrap(), 1);
     assert!(matches!(blobs.open(&unknown).await, Err(BlobError::NotFound)));
     assert_eq!(content(&blobs, &kept).await, b"kept");
     assert!(folder.path().join("README").exists());

@@ -150,6 +150,7 @@ async fn each_saved_content_of_an_answer_file_is_kept() {
         known_good: false,
         public: false,
         saved: Timestamp(1),
+        saved_by: "alice".into(),
     };
     let quiet = Journal::default();
     let file = store.insert_answer_file(&file, &quiet).await.unwrap();

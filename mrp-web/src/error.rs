@@ -36,6 +36,10 @@ pub(crate) enum ApiError {
     TooLarge(usize),
     /// The client stopped sending.
     TooSlow,
+    /// A client of the upload protocol speaks another version than ours.
+    TusVersion,
+    /// A body of another content type than the route takes.
+    ContentType(&'static str),
     /// No valid token: answered with an empty body, as old clients expect.
     Unauthorized,
     /// A cookie used by another site's page.
@@ -110,6 +114,16 @@ impl ApiError {
             ApiError::TooSlow => {
                 (StatusCode::REQUEST_TIMEOUT, "RequestTimeout", "the body did not come in time".into())
             }
+            ApiError::TusVersion => (
+                StatusCode::PRECONDITION_FAILED,
+                "PreconditionFailed",
+                "send the header Tus-Resumable: 1.0.0".into(),
+            ),
+            ApiError::ContentType(wanted) => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "UnsupportedMediaType",
+                format!("send the content type {wanted}"),
+            ),
             ApiError::Unauthorized => {
                 (StatusCode::UNAUTHORIZED, "Unauthorized", "a valid token is needed".into())
             }

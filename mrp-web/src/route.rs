@@ -248,7 +248,6 @@ impl Route {
     }
 
     /// Takes bytes.
-    #[allow(dead_code, reason = "part of the vocabulary of routes")]
     pub(crate) fn bytes(mut self, content_type: &'static str) -> Self {
         self.doc.body = Some(Body::Bytes(content_type));
         self

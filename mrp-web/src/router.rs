@@ -147,7 +147,11 @@ async fn unrouted(routes: &[Route], door: Door, mut call: Call, full: &FullPath)
     let (state, body) = (call.state.clone(), call.body.clone());
     let allowed = allowed_methods(routes, full.as_str());
     if call.method == Method::OPTIONS && !allowed.is_empty() {
-        return preflight(&allowed, call.headers.get(ORIGIN), door);
+        let mut response = preflight(&allowed, call.headers.get(ORIGIN), door);
+        if door == Door::People && api::tus::is_at(full.as_str()) {
+            api::tus::announce(response.headers_mut());
+        }
+        return response;
     }
     let inside = door == Door::People && full.as_str().starts_with("/api/v1/");
     let who = if inside { Who::User } else { Who::Anyone };
@@ -197,7 +201,9 @@ fn preflight(allowed: &str, origin: Option<&HeaderValue>, door: Door) -> Respons
     if door == Door::People {
         headers.insert(
             ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("Authorization, Content-Type, If-Match, Last-Event-ID"),
+            HeaderValue::from_static(
+                "Authorization, Content-Type, If-Match, Last-Event-ID, Tus-Resumable, Upload-Length, Upload-Metadata, Upload-Offset",
+            ),
         );
         if let Some(origin) = origin {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());

@@ -167,3 +167,55 @@ async fn an_image_in_use_stays_and_one_removed_takes_its_file_along() {
     lab.refused(words, ALICE, "DELETE", "/api/v1/image/2", "").await;
     lab.stop().await;
 }
+
+#[tokio::test]
+async fn a_newer_image_takes_the_place_of_an_older_one() {
+    let lab = Lab::start().await;
+    let answer = upload(&lab, ALICE, multipart(Q, b"filename=\"newer\"", b"newer kernel")).await;
+    let new = answer.json()["id"].as_i64().unwrap();
+    let body = format!(r#"{{"by": {new}}}"#);
+    // Bob's machine, set up by an admin, has Alice's kernel too.
+    lab.expect(200, ADMIN, "PUT", "/api/v1/machine/2", r#"{"kernel_id": 2}"#).await;
+    let used = lab.expect(200, ALICE, "GET", "/api/v1/image/2/detail", "").await["used_by"].clone();
+    assert_eq!(used["machines"][0]["name"], "lab.node-1", "{used}");
+    assert_eq!(
+        (used["machines"][0]["kernel"].as_bool(), used["machines"][0]["initrd"].as_bool()),
+        (Some(true), Some(false))
+    );
+    let path = "/api/v1/image/2/replace";
+    lab.refused("403 InvalidUsage: Forbidden", BOB, "POST", path, &body).await;
+    lab.refused("404 InvalidUsage: image not found", ALICE, "POST", path, r#"{"by": 4294967297}"#).await;
+    let same = lab.ask(ALICE, "POST", path, r#"{"by": 2}"#).await;
+    assert_eq!(
+        same.refusal(),
+        "400 InvalidUsage: alice/linux.11 cannot take the place of alice/linux.11: they are the same"
+    );
+    let other = lab.ask(ALICE, "POST", path, r#"{"by": 3}"#).await;
+    assert!(other.refusal().ends_with("they are of different types"), "{other:?}");
+    let replaced = lab.expect(200, ALICE, "POST", path, &body).await;
+    assert_eq!(replaced["by"]["id"], new);
+    assert_eq!(replaced["changed"]["machines"][0]["name"], "lab.node-1", "{replaced}");
+    assert_eq!(replaced["kept"][0]["reason"], "you do not hold it", "{replaced}");
+    assert_eq!(lab.expect(200, ALICE, "GET", "/api/v1/machine/1", "").await["kernel_id"], new);
+    assert_eq!(lab.expect(200, ALICE, "GET", "/api/v1/machine/2", "").await["kernel_id"], 2);
+    let events = lab.expect(200, ALICE, "GET", "/api/v1/event?machine=1", "").await;
+    let told = events.as_array().unwrap().iter().any(|event| event["kind"] == "image");
+    assert!(told, "{events}");
+    let replaced = lab.expect(200, ADMIN, "POST", path, &body).await;
+    assert_eq!(replaced["kept"], serde_json::json!([]));
+    lab.expect(204, ALICE, "DELETE", "/api/v1/image/2", "").await;
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_boot_loader_in_use_names_its_subarchitectures() {
+    let lab = Lab::start().await;
+    let detail = lab.expect(200, ADMIN, "GET", "/api/v1/image/1/detail", "").await;
+    let subarch = detail["used_by"]["subarchs"][0]["name"].as_str().unwrap().to_owned();
+    let refused = lab.ask(ADMIN, "DELETE", "/api/v1/image/1", "").await;
+    assert!(
+        refused.refusal().contains(&format!("still in use by subarchitectures {subarch}")),
+        "{refused:?}"
+    );
+    lab.stop().await;
+}

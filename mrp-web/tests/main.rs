@@ -29,4 +29,5 @@ mod server;
 mod session;
 mod status;
 mod tour;
+mod upload;
 mod user;

@@ -11,7 +11,15 @@ use crate::lab::{ADMIN, ALICE, Answer, BOB, Lab, bmc_password};
 const SESSION: &str = "SESSION";
 
 /// What writes nothing, though its method is not `GET`, and why.
-const CHANGE_NOTHING: &[(&str, &str)] = &[("test_bmc", "it asks the BMC for its state")];
+const CHANGE_NOTHING: &[(&str, &str)] = &[
+    ("test_bmc", "it asks the BMC for its state"),
+    ("render_unsaved_preseed", "it shows how a text would look"),
+    ("lint_unsaved_preseed", "it says what is wrong with a text"),
+    ("get_upload_offset", "it looks"),
+    ("begin_upload", "the entry is that of the image which it becomes"),
+    ("continue_upload", "the same"),
+    ("cancel_upload", "nothing came of it"),
+];
 
 /// Operation, who asks, path behind `/api/v1`, body. In an order in which each finds what it needs.
 const TOUR: &[(&str, &str, &str, &str)] = &[
@@ -48,10 +56,12 @@ const TOUR: &[(&str, &str, &str, &str)] = &[
         r#"{"name": "pp", "type": "preseed", "content": "SECRET-CONTENT-1"}"#,
     ),
     ("set_preseed", ALICE, "/preseed/5", r#"{"content": "SECRET-CONTENT-2"}"#),
+    ("restore_preseed_version", ALICE, "/preseed/5/version", r#"{"restore": 1}"#),
     ("delete_preseed", ALICE, "/preseed/5", ""),
     ("upload_image", ALICE, "/image", UPLOAD),
     ("set_image", ALICE, "/image/6", r#"{"description": "new"}"#),
     ("delete_image", ALICE, "/image/6", ""),
+    ("replace_image", ALICE, "/image/2/replace", r#"{"by": 5}"#),
     ("create_machine", ADMIN, "/machine", r#"{"name": "m", "arch": "arm64"}"#),
     ("define_machine", ADMIN, "/machine/7", r#"{"name": "m2"}"#),
     ("create_interface", ADMIN, "/machine/7/interface", r#"{"mac": "52:54:00:00:00:99"}"#),

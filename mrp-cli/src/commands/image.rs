@@ -7,15 +7,14 @@ use clap::ValueEnum;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mrp_core::api;
 use serde_json::{Map, json};
-use tokio::fs::File;
-use tokio_util::io::ReaderStream;
 
-use crate::client::Upload as Description;
 use crate::commands::Session;
 use crate::exit::{Exit, Usage};
-use crate::output::{or_none, when_http, yes};
+use crate::output::{clean, or_none, when_http, yes};
 use crate::resolve::{self, any_image};
+use crate::upload::{Content, Step};
 
+mod replace;
 mod uploads;
 
 /// Kernels, initrds and boot loaders.
@@ -25,6 +24,7 @@ pub(crate) enum ImageCommand {
     Show(Show),
     Upload(Upload),
     Set(Set),
+    Replace(replace::Replace),
     Uploads(uploads::Uploads),
     #[command(visible_alias = "delete")]
     Remove(Remove),
@@ -140,6 +140,7 @@ impl ImageCommand {
             ImageCommand::Show(command) => command.run(session).await,
             ImageCommand::Set(command) => command.run(session).await,
             ImageCommand::Upload(command) => command.run(session).await,
+            ImageCommand::Replace(command) => command.run(session).await,
             ImageCommand::Uploads(command) => command.run(session).await,
             ImageCommand::Remove(command) => command.run(session).await,
         }
@@ -170,6 +171,9 @@ impl Show {
     async fn run(self, session: &Session) -> Result<()> {
         let image = any_image(&session.client, &self.image).await?;
         let detail: api::ImageDetail = session.client.get(&format!("/image/{}/detail", image.id)).await?;
+        let machines = detail.used_by.machines.iter().map(|machine| machine.name.as_str());
+        let subarchs = detail.used_by.subarchs.iter().map(|subarch| subarch.name.as_str());
+        let users: Vec<&str> = machines.chain(subarchs).collect();
         let facts = [
             ("name", image.name.clone()),
             ("id", image.id.to_string()),
@@ -181,6 +185,7 @@ impl Show {
             ("public", yes(image.public)),
             ("known good", yes(image.known_good)),
             ("description", or_none(image.description.as_ref())),
+            ("used by", users.join(", ")),
         ];
         session.output.object(&detail, &facts)
     }
@@ -214,15 +219,13 @@ impl Upload {
         let name = self.file_name()?;
         // The server refuses the rest with the file half sent; better to know before.
         let arch: api::Arch = resolve::find(&session.client, &self.arch).await?;
-        let file = File::open(&self.file).await.with_context(|| self.file.display().to_string())?;
-        let metadata = file.metadata().await?;
+        let metadata =
+            tokio::fs::metadata(&self.file).await.with_context(|| self.file.display().to_string())?;
         if !metadata.is_file() {
             bail!("{} is no file; give the path of the image", self.file.display());
         }
         let bar = progress(metadata.len(), &name);
-        let body =
-            reqwest::Body::wrap_stream(ReaderStream::with_capacity(bar.wrap_async_read(file), 1 << 18));
-        let description = Description {
+        let upload = crate::upload::Upload {
             file_name: &name,
             kind: self.kind.word(),
             arch: &arch.name,
@@ -230,11 +233,13 @@ impl Upload {
             public: self.public,
             known_good: self.known_good,
         };
+        let content = Content::File(self.file.clone());
+        let told = |step| show(&bar, &name, &step);
         let image = tokio::select! {
-            image = session.client.upload(&description, body, metadata.len()) => image,
+            image = session.client.upload(&upload, &content, &told) => image,
             _ = tokio::signal::ctrl_c() => {
                 bar.abandon();
-                eprintln!("cancelled; nothing was stored");
+                eprintln!("cancelled; the same command goes on where it was");
                 return Err(Exit::INTERRUPTED.into());
             }
         };
@@ -247,6 +252,28 @@ impl Upload {
     fn file_name(&self) -> Result<String> {
         let own = || Path::new(&self.file).file_name().map(|name| name.to_string_lossy().into_owned());
         self.name.clone().or_else(own).with_context(|| format!("{} is no file", self.file.display()))
+    }
+}
+
+fn show(bar: &ProgressBar, name: &str, step: &Step) {
+    match step {
+        Step::Read(bytes) => {
+            bar.set_message(format!("{name}: SHA-256"));
+            bar.set_position(*bytes);
+        }
+        Step::Sent(bytes) => {
+            bar.set_message(name.to_owned());
+            bar.set_position(*bytes);
+        }
+        Step::Waiting(why) => {
+            let why = clean(why, ' ');
+            // A bar that is hidden, where there is no terminal, prints nothing.
+            if bar.is_hidden() {
+                eprintln!("{why}; trying again");
+            } else {
+                bar.println(format!("{why}; trying again"));
+            }
+        }
     }
 }
 

@@ -17,6 +17,7 @@ pub mod access;
 pub mod arch;
 pub mod assignment;
 pub mod audit;
+pub mod backup;
 pub mod bmc;
 pub mod completions;
 pub mod discovered;
@@ -139,6 +140,8 @@ enum Command {
     #[command(subcommand)]
     Key(key::KeyCommand),
     Serve(serve::Serve),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     Doctor(doctor::Doctor),
     Demo(crate::demo::Demo),
     #[command(subcommand)]
@@ -164,6 +167,8 @@ pub async fn run(arguments: Arguments, drivers: Drivers) -> Result<()> {
         Command::Demo(command) => return command.run(drivers).await,
         Command::Doctor(command) => return command.run(drivers, output).await,
         Command::Import(command) => return command.run(drivers, output).await,
+        Command::Backup(command) => return command.run(output).await,
+        Command::Restore(command) => return command.run(output).await,
         Command::Dnsmasq(command) => return command.run(),
         Command::Key(command) => return command.run().await,
         Command::DnsmasqEvent(command) => return command.run().await,
@@ -217,6 +222,8 @@ async fn run_client(command: Command, output: Format, url: Option<String>) -> Re
         | Command::Key(_)
         | Command::Import(_)
         | Command::Serve(_)
+        | Command::Backup(_)
+        | Command::Restore(_)
         | Command::Demo(_)
         | Command::Doctor(_)
         | Command::Dnsmasq(_)

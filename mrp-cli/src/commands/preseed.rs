@@ -14,6 +14,7 @@ use crate::output::{Format, clean, note, or_none, yes};
 use crate::resolve::{self, find};
 
 mod edit;
+mod history;
 
 /// Answer files: preseed, kickstart, AutoYaST, autoinstall, Agama.
 #[derive(Debug, clap::Subcommand)]
@@ -23,6 +24,9 @@ pub(crate) enum PreseedCommand {
     Show(Show),
     Set(Set),
     Edit(edit::Edit),
+    History(history::History),
+    Restore(history::Restore),
+    Lint(history::Lint),
     Render(Render),
     #[command(visible_alias = "delete")]
     Remove(Remove),
@@ -153,6 +157,9 @@ impl PreseedCommand {
             PreseedCommand::Add(command) => command.run(session).await,
             PreseedCommand::Show(command) => command.run(session).await,
             PreseedCommand::Set(command) => command.run(session).await,
+            PreseedCommand::History(command) => command.run(session).await,
+            PreseedCommand::Restore(command) => command.run(session).await,
+            PreseedCommand::Lint(command) => command.run(session).await,
             PreseedCommand::Edit(command) => command.run(session).await,
             PreseedCommand::Render(command) => command.run(session).await,
             PreseedCommand::Remove(Remove { preseed }) => {

@@ -14,11 +14,12 @@ use mrp_core::bmc::Drivers;
 use mrp_web::Web;
 use serde_json::{Value, json};
 
-use crate::client::{Client, Upload};
+use crate::client::Client;
 use crate::config::{Config, Span};
 use crate::exit::Exit;
 use crate::follow::follow_run;
 use crate::output::{bold, is_styled};
+use crate::upload::{Content, Upload};
 use crate::wiring::Server;
 use rack::Rack;
 use tokio::signal::unix::{SignalKind, signal};
@@ -258,10 +259,9 @@ async fn set_up(admin: &Client, rack: &Rack, server_url: Option<String>, wrong_p
 }
 
 async fn upload(client: &Client, name: &str, kind: &str, bytes: Vec<u8>) -> Result<api::Image> {
-    let length = bytes.len() as u64;
     let (public, known_good) = (true, false);
     let upload = Upload { file_name: name, kind, arch: "x86_64", description: None, public, known_good };
-    Ok(client.upload(&upload, bytes, length).await?)
+    Ok(client.upload(&upload, &Content::Bytes(bytes.into()), &|_| ()).await?)
 }
 
 /// No two blocks alike, so that a block in the wrong place shows.

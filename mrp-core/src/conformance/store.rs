@@ -5,19 +5,20 @@ use futures_util::future::BoxFuture;
 use serde_json::json;
 
 use super::{Failure, Report, Verdict, ensure};
-use crate::answer_file::{AnswerFile, AnswerFileKind};
+use crate::answer_file::{AnswerFile, AnswerFileId, AnswerFileKind, AnswerFileVersion};
 use crate::arch::{Arch, Subarch};
 use crate::bmc::Privilege;
 use crate::bmc_entry::BmcEntry;
 use crate::event::{EventKind, Journal, NewAudit, NewEvent};
 use crate::id::{Id, Timestamp};
-use crate::image::{Digest, Image, ImageKind};
+use crate::image::{Digest, Image, ImageKind, ImageUse, MachineUse, SubarchUse};
 use crate::mac::MacAddr;
 use crate::machine::{Addressing, Assignment, Interface, Machine, MachineId};
 use crate::network::Network;
 use crate::run::{Run, RunFile, RunLimits, RunPlan};
 use crate::store::{AuditFilter, EventFilter, RunFilter, Store, StoreError, StoreResult};
 use crate::token::{Scope, Token, TokenKind, TokenRef};
+use crate::upload::{PendingUpload, UploadKey};
 use crate::user::User;
 
 mod archs;
@@ -36,6 +37,7 @@ mod query;
 mod retention;
 mod runs;
 mod servers;
+mod uploads;
 mod users;
 mod whole;
 
@@ -81,6 +83,12 @@ pub const STORE: &[Case] = &[
     }),
     case("logins are counted by subject and forgotten", |db| Box::pin(logins::life(db.store()))),
     case("of 20 concurrent logins so many begin as may", |db| Box::pin(logins::concurrent(db.store()))),
+    case("an image takes another's place, everywhere or nowhere", |db| {
+        Box::pin(images::replacement(db.store()))
+    }),
+    case("uploads go on, become images and are forgotten", |db| Box::pin(uploads::life(db.store()))),
+    case("one of 20 concurrent steps of an upload is noted", |db| Box::pin(uploads::steps(db.store()))),
+    case("a value of the site is the first one that came", |db| Box::pin(uploads::site(db.store()))),
     case("architectures and subarchitectures", |db| Box::pin(archs::life(db.store()))),
     case("architectures that are used stay", |db| Box::pin(archs::references(db.store()))),
     case("BMCs", |db| Box::pin(bmcs::life(db.store()))),
@@ -335,6 +343,7 @@ fn answer_file(name: &str, owner: Option<&User>) -> AnswerFile {
         known_good: true,
         public: false,
         saved: AT,
+        saved_by: "alice".into(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Answer files: look, save, preview.
+//! Answer files: look and save. What was saved before is in [`versions`], how it would look in [`previews`].
 
 use serde_json::{Value, json};
 
@@ -6,11 +6,14 @@ use crate::actor::{Actor, forbidden};
 use crate::answer_file::{AnswerFile, AnswerFileId, AnswerFileKind};
 use crate::error::Error;
 use crate::id::Id;
-use crate::machine::{Addressing, InterfaceView, Machine, MachineId, check_text};
-use crate::render::{AnswerContext, Rendered, TemplateImage, TemplateInterface};
+use crate::machine::{Addressing, InterfaceView, Machine, check_text};
+use crate::render::{AnswerContext, TemplateImage, TemplateInterface};
 use crate::service::Provisioner;
 use crate::service::expected::Expected;
 use crate::store::StoreError;
+
+pub mod previews;
+pub mod versions;
 
 /// An answer file with its owner's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,8 +146,9 @@ impl AnswerFiles<'_> {
             known_good: false,
             public: false,
             saved: self.0.now(),
+            saved_by: actor.name.clone(),
         };
-        let file = self.changed(empty, change)?;
+        let file = self.changed(actor, empty, change)?;
         let journal =
             self.0.draft(actor)?.audit("create", "preseed", &file.name, json!({"type": file.kind})).done();
         let file = self.0.store().insert_answer_file(&file, &journal).await?;
@@ -164,7 +168,7 @@ impl AnswerFiles<'_> {
         }
         self.1.check(file.revision)?;
         let content_changed = change.content.as_ref().is_some_and(|content| *content != file.content);
-        let file = self.changed(file, change)?;
+        let file = self.changed(actor, file, change)?;
         let changes =
             json!({"content": if content_changed { "changed" } else { "kept" }, "public": file.public});
         let journal = self.0.draft(actor)?.audit("update", "preseed", &file.name, changes).done();
@@ -192,42 +196,25 @@ impl AnswerFiles<'_> {
         }
     }
 
-    /// Renders an answer file as a machine would get it.
-    pub async fn preview(
+    fn changed(
         &self,
         actor: &Actor,
-        id: AnswerFileId,
-        machine: MachineId,
-    ) -> Result<Rendered, Error> {
-        let file = self.get(actor, id).await?.answer_file;
-        let machine = self.0.held_machine(actor, machine).await?;
-        let base = self.0.base_url(&machine, None).await?;
-        let mut context = self.0.answer_context(&machine, &base).await?;
-        context.phone_home_url = format!("{base}/phone-home/preview");
-        Ok(self.0.0.renderer.answer_file(file.content.as_deref().unwrap_or(""), &context).await?)
-    }
-
-    fn changed(&self, mut file: AnswerFile, change: AnswerFileChange) -> Result<AnswerFile, Error> {
+        mut file: AnswerFile,
+        change: AnswerFileChange,
+    ) -> Result<AnswerFile, Error> {
         file.name = change.name.unwrap_or(file.name);
         file.kind = change.kind.unwrap_or(file.kind);
         file.description = change.description.unwrap_or(file.description);
         if let Some(content) = change.content
             && content != file.content
         {
-            (file.content, file.saved) = (content, self.0.now());
+            (file.content, file.saved, file.saved_by) = (content, self.0.now(), actor.name.clone());
         }
         file.known_good = change.known_good.unwrap_or(file.known_good);
         file.public = change.public.unwrap_or(file.public);
         check_text("name", &file.name, 2, 256)?;
         check_text("description", file.description.as_deref().unwrap_or(""), 0, 1024)?;
-        let content = file.content.as_deref().unwrap_or("");
-        if content.len() > AnswerFile::MAX_BYTES {
-            let most = AnswerFile::MAX_BYTES;
-            return Err(Error::invalid("content", format!("{} bytes; {most} are allowed", content.len())));
-        }
-        if content.contains('\0') {
-            return Err(Error::invalid("content", "a NUL character is not allowed"));
-        }
+        check_content(file.content.as_deref().unwrap_or(""))?;
         Ok(file)
     }
 
@@ -242,4 +229,15 @@ impl AnswerFiles<'_> {
         };
         Ok(AnswerFileView { answer_file, owner })
     }
+}
+
+fn check_content(content: &str) -> Result<(), Error> {
+    if content.len() > AnswerFile::MAX_BYTES {
+        let most = AnswerFile::MAX_BYTES;
+        return Err(Error::invalid("content", format!("{} bytes; {most} are allowed", content.len())));
+    }
+    if content.contains('\0') {
+        return Err(Error::invalid("content", "a NUL character is not allowed"));
+    }
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! Images: upload, look, change, remove.
+//! Images: upload, look, change, remove. Putting one in another's place is in [`replace`].
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -7,14 +7,17 @@ use crate::actor::{Actor, forbidden};
 use crate::arch::Arch;
 use crate::blob::BlobWriter;
 use crate::error::Error;
-use crate::id::Id;
-use crate::image::{Image, ImageId, ImageKind, safe_file_name};
+use crate::event::Journal;
+use crate::id::{Id, Timestamp};
+use crate::image::{Digest, Image, ImageId, ImageKind, ImageUse, safe_file_name};
 use crate::machine::check_text;
 use crate::secret::random_bytes;
 use crate::service::Provisioner;
 use crate::service::expected::Expected;
 use crate::store::StoreError;
 use crate::user::User;
+
+pub mod replace;
 
 /// An image with the names that its ids stand for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,27 +157,40 @@ impl Images<'_> {
         let _alone = self.0.0.content_turn.write().await;
         match self.0.store().delete_image(id, &journal).await {
             Err(StoreError::InUse { what }) => {
-                let machines = self.0.store().machines_using_image(id).await?;
-                let by = if machines.is_empty() { what } else { format!("machines {}", machines.join(", ")) };
+                let users = self.0.store().image_use(id).await?;
+                let by = if users.is_empty() { what } else { users.in_words() };
                 return Err(Error::Conflict(format!("image {} is still in use by {by}", image.name)));
             }
             other => other?,
         }
-        if self.0.store().images_with_digest(&image.digest).await? == 0 {
-            self.0.0.blobs.remove(&image.digest).await?;
+        self.remove_unused(&image.digest).await
+    }
+
+    /// What uses an image that one may use.
+    pub async fn used_by(&self, actor: &Actor, id: ImageId) -> Result<ImageUse, Error> {
+        self.get(actor, id).await?;
+        Ok(self.0.store().image_use(id).await?)
+    }
+
+    /// Removes content that no image has; nobody else may be between content and row.
+    pub(crate) async fn remove_unused(&self, digest: &Digest) -> Result<(), Error> {
+        if self.0.store().images_with_digest(digest).await?.is_empty() {
+            self.0.0.blobs.remove(digest).await?;
         }
         Ok(())
     }
 
     /// Removes content that a server which was killed between file and row has left. Where there is no image at all
     /// nothing is removed: a new database beside old images is more likely a mistake than a wish to lose them.
-    pub(crate) async fn collect_content(&self) -> Result<(), Error> {
+    /// Another server on the same images may be between content and row too, so what was written since `before` stays.
+    pub(crate) async fn collect_content(&self, before: Timestamp) -> Result<(), Error> {
+        let _alone = self.0.0.content_turn.write().await;
         let images = self.0.store().images().await?;
         if images.is_empty() {
             return Ok(());
         }
         let keep = images.into_iter().map(|image| image.digest).collect();
-        match self.0.0.blobs.sweep(&keep).await {
+        match self.0.0.blobs.sweep(&keep, before).await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "image contents without an image were removed"),
             Err(error) => tracing::warn!(%error, "image contents without an image could not be removed"),
@@ -186,7 +202,7 @@ impl Images<'_> {
         self.0.store().image(id).await?.ok_or_else(|| Error::not_found("image", id))
     }
 
-    async fn view(&self, image: Image) -> Result<ImageView, Error> {
+    pub(crate) async fn view(&self, image: Image) -> Result<ImageView, Error> {
         let mut views = self.views(vec![image]).await?;
         Ok(views.remove(0))
     }
@@ -221,9 +237,26 @@ impl Upload {
         let arch = service.images().check(&actor, &new).await?;
         // Until its row is there, nobody may take the content for unused.
         let _with_others = service.0.content_turn.read().await;
-        let (digest, size) = writer.finish().await?;
+        let content = writer.finish().await?;
+        let image = service.new_image(&actor, new, &arch, file_name, content);
+        let journal = service.image_made(&actor, &image)?;
+        let image = service.store().insert_image(&image, &journal).await?;
+        service.images().view(image).await
+    }
+}
+
+impl Provisioner {
+    /// The row of an image whose content is there.
+    pub(crate) fn new_image(
+        &self,
+        actor: &Actor,
+        new: NewImage,
+        arch: &Arch,
+        file_name: &str,
+        (digest, size): (Digest, u64),
+    ) -> Image {
         let file_name = safe_file_name(file_name);
-        let image = Image {
+        Image {
             id: Id::NEW,
             revision: 0,
             name: format!("{}/{file_name}.{}", actor.name, hex::encode(random_bytes::<4>())),
@@ -236,11 +269,13 @@ impl Upload {
             public: new.public,
             digest,
             size,
-            uploaded: service.now(),
-        };
-        let changes = json!({"type": image.kind, "size": size, "sha256": image.digest});
-        let journal = service.draft(&actor)?.audit("create", "image", &image.name, changes).done();
-        let image = service.store().insert_image(&image, &journal).await?;
-        service.images().view(image).await
+            uploaded: self.now(),
+        }
+    }
+
+    /// What is written of a new image.
+    pub(crate) fn image_made(&self, actor: &Actor, image: &Image) -> Result<Journal, Error> {
+        let changes = json!({"type": image.kind, "size": image.size, "sha256": image.digest});
+        Ok(self.draft(actor)?.audit("create", "image", &image.name, changes).done())
     }
 }

@@ -1,14 +1,14 @@
 //! Images. The trait has answer files with them; their queries are in a file of their own.
 
 use async_trait::async_trait;
-use mrp_core::answer_file::{AnswerFile, AnswerFileId};
+use mrp_core::answer_file::{AnswerFile, AnswerFileId, AnswerFileVersion};
 use mrp_core::event::Journal;
 use mrp_core::id::Id;
-use mrp_core::image::{Digest, Image, ImageId};
+use mrp_core::image::{Digest, Image, ImageId, ImageUse};
 use mrp_core::store::{ImageStore, StoreResult};
 
-use super::rows::{damaged, first, get, id, maybe_id, time, to_word, word};
-use super::{Row, SqlStore, all, commit, deleted, failed, inserted, one, sql, updated};
+use super::rows::{damaged, get, id, maybe_id, time, to_word, word};
+use super::{Row, SqlStore, Tx, all, commit, deleted, inserted, one, sql, updated};
 
 fn image(row: &Row) -> StoreResult<Image> {
     Ok(Image {
@@ -27,6 +27,19 @@ fn image(row: &Row) -> StoreResult<Image> {
         size: get::<i64>(row, "size")?.cast_unsigned(),
         uploaded: time(row, "uploaded")?,
     })
+}
+
+/// Adds the row of an image.
+pub(super) async fn add(tx: &mut Tx, image: &Image) -> StoreResult<Image> {
+    let query = sql(
+        "INSERT INTO images (revision, name, file_name, kind, arch_id, owner_id, description, known_good, public, digest, size, uploaded) VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id",
+    );
+    let query = query.bind(&image.name).bind(&image.file_name).bind(to_word(&image.kind)?);
+    let query = query.bind(image.arch.get()).bind(image.owner.map(Id::get)).bind(&image.description);
+    let query = query.bind(image.known_good).bind(image.public).bind(image.digest.as_str());
+    let query = query.bind(image.size.cast_signed()).bind(image.uploaded.0);
+    let id = inserted(tx, query).await?;
+    Ok(Image { id, revision: 1, ..image.clone() })
 }
 
 #[async_trait]
@@ -52,24 +65,30 @@ impl ImageStore for SqlStore {
         one(query.bind(file_name).fetch_optional(&self.read).await, image)
     }
 
-    async fn images_with_digest(&self, digest: &Digest) -> StoreResult<u64> {
-        let query = sql("SELECT COUNT(*) FROM images WHERE digest = $1").bind(digest.as_str());
-        let row = query.fetch_one(&self.read).await.map_err(failed)?;
-        first(&row).map(i64::cast_unsigned)
+    async fn images_with_digest(&self, digest: &Digest) -> StoreResult<Vec<Image>> {
+        let query = sql("SELECT * FROM images WHERE digest = $1 ORDER BY id").bind(digest.as_str());
+        all(query.fetch_all(&self.read).await, image)
+    }
+
+    async fn image_use(&self, id: ImageId) -> StoreResult<ImageUse> {
+        self.users_of(id).await
+    }
+
+    async fn replace_image(
+        &self,
+        old: ImageId,
+        new: ImageId,
+        users: &ImageUse,
+        journal: &Journal,
+    ) -> StoreResult<()> {
+        self.put_in_place(old, new, users, journal).await
     }
 
     async fn insert_image(&self, image: &Image, journal: &Journal) -> StoreResult<Image> {
         let mut tx = self.begin().await?;
-        let query = sql(
-            "INSERT INTO images (revision, name, file_name, kind, arch_id, owner_id, description, known_good, public, digest, size, uploaded) VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id",
-        );
-        let query = query.bind(&image.name).bind(&image.file_name).bind(to_word(&image.kind)?);
-        let query = query.bind(image.arch.get()).bind(image.owner.map(Id::get)).bind(&image.description);
-        let query = query.bind(image.known_good).bind(image.public).bind(image.digest.as_str());
-        let query = query.bind(image.size.cast_signed()).bind(image.uploaded.0);
-        let id = inserted(&mut tx, query).await?;
+        let stored = add(&mut tx, image).await?;
         commit(tx, journal).await?;
-        Ok(Image { id, revision: 1, ..image.clone() })
+        Ok(stored)
     }
 
     async fn update_image(&self, image: &Image, journal: &Journal) -> StoreResult<Image> {
@@ -119,5 +138,17 @@ impl ImageStore for SqlStore {
 
     async fn delete_answer_file(&self, id: AnswerFileId, journal: &Journal) -> StoreResult<()> {
         self.remove_answer_file(id, journal).await
+    }
+
+    async fn answer_file_versions(&self, id: AnswerFileId) -> StoreResult<Vec<AnswerFileVersion>> {
+        self.versions_of(id).await
+    }
+
+    async fn answer_file_version(
+        &self,
+        id: AnswerFileId,
+        number: i64,
+    ) -> StoreResult<Option<(AnswerFileVersion, Option<String>)>> {
+        self.version_of(id, number).await
     }
 }

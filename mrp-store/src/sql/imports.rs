@@ -223,7 +223,19 @@ fn subarch(row: &Subarch) -> Record<'_> {
 }
 
 fn answer_file(row: &AnswerFile) -> StoreResult<Record<'_>> {
-    let AnswerFile { id, revision, name, kind, description, content, owner, known_good, public, saved } = row;
+    let AnswerFile {
+        id,
+        revision,
+        name,
+        kind,
+        description,
+        content,
+        owner,
+        known_good,
+        public,
+        saved,
+        saved_by,
+    } = row;
     let columns = vec![
         ("name", name.into()),
         ("kind", to_word(kind)?.into()),
@@ -233,6 +245,7 @@ fn answer_file(row: &AnswerFile) -> StoreResult<Record<'_>> {
         ("known_good", (*known_good).into()),
         ("public", (*public).into()),
         ("saved", saved.0.into()),
+        ("saved_by", saved_by.into()),
     ];
     Ok(Record { table: "answer_files", id: id.get(), revision: Some(*revision), columns })
 }

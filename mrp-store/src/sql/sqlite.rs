@@ -18,7 +18,7 @@ use super::SqlStore;
 use super::database::{Database, Pool};
 use super::statement::failed;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 const READERS: u32 = 4;
 /// How long a statement waits for the lock of another process.
@@ -67,7 +67,7 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 ///
 /// A file that is there is not opened here: SQLite's locks belong to the process and would be lost when any other
 /// descriptor of the file is closed.
-fn make_file(path: &Path) -> StoreResult<()> {
+pub(super) fn make_file(path: &Path) -> StoreResult<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -114,7 +114,7 @@ async fn is_foreign(pool: &SqlitePool) -> Result<bool, sqlx::Error> {
 }
 
 /// Why a file could not be opened.
-fn refused(path: &Path, error: sqlx::Error) -> StoreError {
+pub(super) fn refused(path: &Path, error: sqlx::Error) -> StoreError {
     let code =
         error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<i64>().ok());
     match code.map(|code| code & 0xff) {

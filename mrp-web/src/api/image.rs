@@ -1,6 +1,9 @@
 //! Images: list, look, change, remove. Uploads are in `upload`.
 
 use mrp_core::api;
+use mrp_core::id::Id;
+use mrp_core::image::ImageUse;
+use mrp_core::service::images::replace::Kept;
 use mrp_core::service::images::{ImageChange, ImageView};
 
 use crate::api::upload;
@@ -41,10 +44,16 @@ pub(super) fn routes() -> Vec<Route> {
             .answers_nothing(204)
             .refuses(&[409]),
         Route::new("GET", "/api/v1/image/{id}/detail", "get_image_detail", Who::User, detail)
-            .about("An image with size and checksum")
+            .about("An image with size and checksum, and what uses it")
             .tagged()
             .answers::<api::ImageDetail>(200)
             .refuses(&[403]),
+        Route::new("POST", "/api/v1/image/{id}/replace", "replace_image", Who::User, replace)
+            .about("Lets what uses an image use another one of the same type and architecture")
+            .note("Machines that one does not hold stay, and machines whose run is under way; boot loaders are admins'.")
+            .body::<api::ReplaceImage>()
+            .answers::<api::ReplacedImage>(200)
+            .refuses(&[403, 409]),
     ]
 }
 
@@ -79,9 +88,35 @@ async fn delete(call: Call) -> Answer {
 
 async fn detail(call: Call) -> Answer {
     let found = call.service().images().get(call.actor(), call.id(0)?).await?;
+    let used_by = users(&call.service().images().used_by(call.actor(), found.image.id).await?);
     let (sha256, size) = (found.image.digest.to_string(), found.image.size);
-    let detail = api::ImageDetail { image: view(&found), sha256, size };
+    let detail = api::ImageDetail { image: view(&found), sha256, size, used_by };
     Ok(reply::tagged(reply::ok(&detail), found.image.revision))
+}
+
+async fn replace(call: Call) -> Answer {
+    let api::ReplaceImage { by } = call.exact().await?;
+    let replaced = call.service().images().replace(call.actor(), call.id(0)?, Id::new(by)).await?;
+    let kept = replaced.kept.into_iter().map(|kept| {
+        let Kept { noun, id, name, reason } = kept;
+        api::KeptImageUser { id, kind: noun.to_owned(), name, reason }
+    });
+    let (by, changed) = (view(&replaced.by), users(&replaced.changed));
+    Ok(reply::ok(&api::ReplacedImage { by, changed, kept: kept.collect() }))
+}
+
+fn users(used: &ImageUse) -> api::ImageUsers {
+    let machines = used.machines.iter().map(|machine| api::ImageMachine {
+        id: machine.id.get(),
+        initrd: machine.initrd,
+        kernel: machine.kernel,
+        name: machine.name.clone(),
+    });
+    let subarchs = used
+        .subarchs
+        .iter()
+        .map(|subarch| api::ImageSubarch { id: subarch.id.get(), name: subarch.name.clone() });
+    api::ImageUsers { machines: machines.collect(), subarchs: subarchs.collect() }
 }
 
 pub(super) fn view(ImageView { image, arch, owner }: &ImageView) -> api::Image {

@@ -12,6 +12,7 @@ mod event;
 mod image;
 mod interface;
 mod machine;
+mod metadata;
 mod network;
 mod power;
 mod preseed;
@@ -21,6 +22,7 @@ mod status;
 mod stream;
 mod tag;
 mod token;
+pub(crate) mod tus;
 mod upload;
 mod user;
 
@@ -34,6 +36,7 @@ pub(crate) fn routes() -> Vec<Route> {
         assignee::routes(),
         power::routes(),
         image::routes(),
+        tus::routes(),
         preseed::routes(),
         session::routes(),
         token::routes(),

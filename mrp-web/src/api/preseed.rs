@@ -1,6 +1,10 @@
 //! Answer files; the API's word is mr-provisioner's.
 
+use mrp_core::answer_file::AnswerFileVersion;
 use mrp_core::api;
+use mrp_core::id::Id;
+use mrp_core::lint::{Finding, Severity};
+use mrp_core::render::Rendered;
 use mrp_core::service::answer_files::{AnswerFileChange, AnswerFileView};
 
 use crate::call::{Call, JSON_LIMIT};
@@ -44,6 +48,38 @@ pub(super) fn routes() -> Vec<Route> {
             .about("An answer file as a machine would get it")
             .needs_query("machine", Kind::Id, "The machine's id")
             .answers::<api::RenderedPreseed>(200),
+        Route::new("POST", "/api/v1/preseed/render", "render_unsaved_preseed", Who::Holder, render_unsaved)
+            .about("A template that is not saved, as a machine would get it")
+            .body::<api::RenderPreseed>()
+            .answers::<api::RenderedPreseed>(200)
+            .refuses(&[404]),
+        Route::new("GET", "/api/v1/preseed/{id}/lint", "lint_preseed", Who::User, lint)
+            .about("What is wrong with an answer file")
+            .query(
+                "machine",
+                Kind::Id,
+                "Id of a machine that one holds; by default one that has everything is made up",
+            )
+            .answers::<api::PreseedLint>(200)
+            .refuses(&[403]),
+        Route::new("POST", "/api/v1/preseed/lint", "lint_unsaved_preseed", Who::User, lint_unsaved)
+            .about("What is wrong with a template that is not saved")
+            .body::<api::LintPreseed>()
+            .answers::<api::PreseedLint>(200)
+            .refuses(&[403, 404]),
+        Route::new("GET", "/api/v1/preseed/{id}/version", "list_preseed_versions", Who::User, versions)
+            .about("What an answer file was before, newest first")
+            .answers::<Vec<api::PreseedVersion>>(200)
+            .refuses(&[403]),
+        Route::new("POST", "/api/v1/preseed/{id}/version", "restore_preseed_version", Who::Owner, restore)
+            .about("Saves an old version as a new one")
+            .body::<api::RestorePreseed>()
+            .answers::<api::Preseed>(201)
+            .refuses(&[409]),
+        Route::new("GET", "/api/v1/preseed/{id}/version/{n}", "get_preseed_version", Who::User, version)
+            .about("One version with its content")
+            .answers::<api::PreseedVersionContent>(200)
+            .refuses(&[403]),
     ]
 }
 
@@ -84,8 +120,63 @@ async fn render(call: Call) -> Answer {
     let machine = call.id_param("machine")?;
     let machine = machine.ok_or_else(|| ApiError::schema("machine: a machine's id is needed"))?;
     let rendered = call.service().answer_files().preview(call.actor(), call.id(0)?, machine).await?;
+    Ok(reply::ok(&rendered_view(rendered)))
+}
+
+async fn render_unsaved(call: Call) -> Answer {
+    let api::RenderPreseed { content, machine, .. } = call.exact().await?;
+    let files = call.service().answer_files();
+    let rendered = files.preview_text(call.actor(), &content, Id::new(machine)).await?;
+    Ok(reply::ok(&rendered_view(rendered)))
+}
+
+async fn lint(call: Call) -> Answer {
+    let machine = call.id_param("machine")?;
+    let findings = call.service().answer_files().lint(call.actor(), call.id(0)?, machine).await?;
+    Ok(reply::ok(&lint_view(findings)))
+}
+
+async fn lint_unsaved(call: Call) -> Answer {
+    let api::LintPreseed { content, kind, machine } = call.exact().await?;
+    let files = call.service().answer_files();
+    let findings = files.lint_text(call.actor(), kind, &content, machine.map(Id::new)).await?;
+    Ok(reply::ok(&lint_view(findings)))
+}
+
+async fn versions(call: Call) -> Answer {
+    let versions = call.service().answer_files().versions(call.actor(), call.id(0)?).await?;
+    Ok(reply::ok(&versions.iter().map(version_view).collect::<Vec<_>>()))
+}
+
+async fn version(call: Call) -> Answer {
+    let (id, number) = (call.id(0)?, call.id::<AnswerFileVersion>(1)?.get());
+    let (version, content) = call.service().answer_files().version(call.actor(), id, number).await?;
+    Ok(reply::ok(&api::PreseedVersionContent { content, version: version_view(&version) }))
+}
+
+async fn restore(call: Call) -> Answer {
+    let api::RestorePreseed { restore } = call.exact().await?;
+    let restored = call.service().answer_files().restore(call.actor(), call.id(0)?, restore).await?;
+    Ok(reply::created(&view(&restored)))
+}
+
+fn rendered_view(rendered: Rendered) -> api::RenderedPreseed {
     let warnings = rendered.warnings.iter().map(ToString::to_string).collect();
-    Ok(reply::ok(&api::RenderedPreseed { text: rendered.text, warnings }))
+    api::RenderedPreseed { text: rendered.text, warnings }
+}
+
+fn lint_view(findings: Vec<Finding>) -> api::PreseedLint {
+    let ok = findings.iter().all(|finding| finding.severity != Severity::Error);
+    let view = |Finding { severity, line, rendered, message }| {
+        let line = line.and_then(|line| u64::try_from(line).ok());
+        api::LintFinding { line, message, rendered, severity }
+    };
+    api::PreseedLint { findings: findings.into_iter().map(view).collect(), ok }
+}
+
+fn version_view(version: &AnswerFileVersion) -> api::PreseedVersion {
+    let AnswerFileVersion { number, saved, saved_by, bytes } = version.clone();
+    api::PreseedVersion { bytes, saved, saved_by, version: number }
 }
 
 fn change(fields: &Fields) -> Result<AnswerFileChange, ApiError> {

@@ -157,6 +157,7 @@ async fn answer_files(store: &SqlStore) {
             known_good,
             public,
             saved: NOW,
+            saved_by: "admin".into(),
         };
         store.insert_answer_file(&file, &Journal::default()).await.unwrap();
     }

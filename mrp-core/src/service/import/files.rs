@@ -107,6 +107,8 @@ impl Plan<'_> {
                 known_good: legacy.known_good,
                 public: legacy.public,
                 saved: legacy.saved,
+                // The original did not note it.
+                saved_by: String::new(),
             };
             self.settle(legacy.id, file);
         }

@@ -1,0 +1,111 @@
+//! `mrp preseed history`, `restore` and `lint`.
+
+use anyhow::Result;
+use mrp_core::api;
+use serde_json::{Value, json};
+
+use crate::commands::Session;
+use crate::commands::field::field;
+use crate::exit::Exit;
+use crate::resolve::{self, find};
+
+/// List the saved versions of an answer file, or print one of them
+///
+/// Examples:
+///   mrp preseed history debian
+///   mrp preseed history debian --version 3 > preseed-3.cfg
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct History {
+    /// Name or id
+    preseed: String,
+    /// Print this version
+    #[arg(long, value_name = "NUMBER")]
+    version: Option<u32>,
+}
+
+impl History {
+    pub(super) async fn run(self, session: &Session) -> Result<()> {
+        let preseed: api::Preseed = find(&session.client, &self.preseed).await?;
+        let path = format!("/preseed/{}/version", preseed.id);
+        if let Some(number) = self.version {
+            let version: Value = session.client.get(&format!("{path}/{number}")).await?;
+            return session.output.text(&version, &field(&version, "content"));
+        }
+        let versions: Vec<Value> = session.client.list(&path, &[]).await?;
+        session.output.list(
+            &versions,
+            &[
+                ("VERSION", &|version| field(version, "version")),
+                ("SAVED", &|version| field(version, "saved")),
+                ("BY", &|version| field(version, "saved_by")),
+                ("BYTES", &|version| field(version, "bytes")),
+            ],
+        )
+    }
+}
+
+/// Save an old version of an answer file as a new one
+///
+/// Example:
+///   mrp preseed restore debian 3
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Restore {
+    /// Name or id
+    preseed: String,
+    /// The version; mrp preseed history lists them
+    version: u32,
+}
+
+impl Restore {
+    pub(super) async fn run(self, session: &Session) -> Result<()> {
+        let preseed: api::Preseed = find(&session.client, &self.preseed).await?;
+        let path = format!("/preseed/{}/version", preseed.id);
+        let restored: api::Preseed = session.client.post(&path, &json!({"restore": self.version})).await?;
+        session.output.done(&restored, format!("{} is as version {} was", restored.name, self.version))
+    }
+}
+
+/// Look for what is wrong with an answer file; exit code 1 if there is an error in it
+///
+/// Examples:
+///   mrp preseed lint debian
+///   mrp preseed lint debian --machine node-01
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Lint {
+    /// Name or id
+    preseed: String,
+    /// As this machine would get it
+    #[arg(long)]
+    machine: Option<String>,
+}
+
+impl Lint {
+    pub(super) async fn run(self, session: &Session) -> Result<()> {
+        let preseed: api::Preseed = find(&session.client, &self.preseed).await?;
+        let mut parameters = Vec::new();
+        if let Some(machine) = &self.machine {
+            parameters.push(("machine", resolve::machine(&session.client, machine).await?.id.to_string()));
+        }
+        let path = format!("/preseed/{}/lint", preseed.id);
+        let lint: Value = session.client.query(&path, &parameters).await?;
+        let findings = lint["findings"].as_array().cloned().unwrap_or_default();
+        if findings.is_empty() {
+            return session.output.done(&lint, format!("nothing is wrong with {}", preseed.name));
+        }
+        let line = |finding: &Value| match (finding["line"].as_u64(), finding["rendered"] == json!(true)) {
+            (Some(line), true) => format!("{line} (rendered)"),
+            (Some(line), false) => line.to_string(),
+            (None, _) => String::new(),
+        };
+        let columns: [crate::output::Column<'_, Value>; 3] = [
+            ("LINE", &line),
+            ("SEVERITY", &|finding| field(finding, "severity")),
+            ("WHAT", &|finding| field(finding, "message")),
+        ];
+        session.output.list_of(&lint, &findings, &columns)?;
+        if lint["ok"] == json!(true) { Ok(()) } else { Err(Exit::FAILED.into()) }
+    }
+}
