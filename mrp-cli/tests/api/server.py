@@ -43,7 +43,7 @@ class Server:
 
     def __enter__(self):
         people, machines = free_port(), free_port()
-        self.url = f"http://127.0.0.1:{people}"
+        self.url, self.machines_url = f"http://127.0.0.1:{people}", f"http://127.0.0.1:{machines}"
         config = self.folder / "mrp.toml"
         config.write_text(CONFIG.format(folder=self.folder, people=people, machines=machines))
         farm = subprocess.Popen(
@@ -137,7 +137,7 @@ class Server:
         token = lambda session: post("token", {"description": "schemathesis"}, session)
         admins, alices = token(self.token), token(session)
         return {
-            "url": self.url, "arch": arch, "subarch": subarch, "network": network, "preseed": preseed, "kernel": kernel,
+            "url": self.url, "machines_url": self.machines_url, "arch": arch, "subarch": subarch, "network": network, "preseed": preseed, "kernel": kernel,
             "initrd": initrd, "loader": loader, "machines": machines, "interfaces": interfaces, "bmcs": bmcs,
             "users": {"admin": 1, "user": alice}, "password": PASSWORD, "bmc_addresses": self.bmcs,
             "tokens": {"admin": admins["token"], "user": alices["token"]},

@@ -42,7 +42,7 @@ pub struct MachineSettings {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reservation {
     /// In the query language; `null` or empty for any free machine.
-    #[schemars(required, length(max = 300))]
+    #[schemars(required, schema_with = "query")]
     pub query: Option<String>,
     /// Why.
     #[serde(default)]
@@ -288,6 +288,10 @@ fn id_or_null(_: &mut SchemaGenerator) -> Schema {
         "description": "An id or null; a number as text, a fraction and a truth value are understood as mr-provisioner did.",
         "pattern": "^[0-9]{1,18}$",
     })
+}
+
+fn query(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": ["string", "null"], "maxLength": 300})
 }
 
 fn address(_: &mut SchemaGenerator) -> Schema {
