@@ -193,7 +193,7 @@ pub trait NetworkStore {
     /// Stores or renews a discovered client; values that are `None` keep what was known.
     async fn put_discovered(&self, client: &Discovered) -> StoreResult<()>;
     /// Forgets a discovered client, if there is one.
-    async fn delete_discovered(&self, mac: MacAddr) -> StoreResult<()>;
+    async fn delete_discovered(&self, mac: MacAddr, journal: &Journal) -> StoreResult<()>;
 }
 
 /// Images and answer files.

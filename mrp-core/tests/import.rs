@@ -255,7 +255,11 @@ async fn what_mrp_has_changed_stays_and_what_is_new_there_comes() {
     let assignment = target.store.all_assignments().await.unwrap().remove(0);
     let machine = target.store.machine(Id::new(40)).await.unwrap().unwrap();
     target.store.end_assignment(assignment.id, &machine, &Default::default()).await.unwrap();
-    target.store.delete_discovered("52:54:00:00:00:80".parse().unwrap()).await.unwrap();
+    target
+        .store
+        .delete_discovered("52:54:00:00:00:80".parse().unwrap(), &mrp_core::event::Journal::default())
+        .await
+        .unwrap();
     // Removed in mr-provisioner: it is not removed here.
     legacy.tokens.clear();
     // New in mr-provisioner.

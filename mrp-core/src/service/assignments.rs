@@ -27,7 +27,7 @@ pub struct AssignmentView {
 }
 
 /// How often the ends of assignments are looked at.
-const WATCH: Duration = Duration::from_secs(10);
+const WATCH: Duration = Duration::from_secs(5);
 /// How many are ended at once.
 const OVERDUE: u32 = 100;
 

@@ -34,9 +34,8 @@ impl Consoles<'_> {
         let now = self.0.now();
         let hash = hash_token(token.expose());
         let ticket = ConsoleTicket { hash, machine: machine.id, user, expires: now + TICKET_LIFE };
-        let draft = self.0.draft(actor)?.audit("console", "machine", &machine.name, Value::Null);
-        self.0.store().record(&draft.done()).await?;
-        self.0.store().insert_console_ticket(&ticket, now).await?;
+        let journal = self.0.draft(actor)?.audit("console", "machine", &machine.name, Value::Null).done();
+        self.0.store().insert_console_ticket(&ticket, now, &journal).await?;
         Ok(token)
     }
 

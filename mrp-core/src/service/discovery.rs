@@ -128,8 +128,7 @@ impl Discovery<'_> {
         let found = self.0.store().discovered_client(mac).await?;
         found.ok_or_else(|| Error::not_found("discovered MAC", mac))?;
         let draft = self.0.draft(actor)?.audit("delete", "discovered", &mac.to_string(), Value::Null);
-        self.0.store().record(&draft.done()).await?;
-        Ok(self.0.store().delete_discovered(mac).await?)
+        Ok(self.0.store().delete_discovered(mac, &draft.done()).await?)
     }
 
     /// A client asked for an address. True if it is a machine's.

@@ -159,7 +159,12 @@ pub trait MachineStore {
     async fn put_seen_power(&self, machine: MachineId, seen: &SeenPower) -> StoreResult<()>;
 
     /// Stores a console ticket and forgets the expired ones.
-    async fn insert_console_ticket(&self, ticket: &ConsoleTicket, now: Timestamp) -> StoreResult<()>;
+    async fn insert_console_ticket(
+        &self,
+        ticket: &ConsoleTicket,
+        now: Timestamp,
+        journal: &Journal,
+    ) -> StoreResult<()>;
     /// Takes a console ticket by its token's SHA-256, unless it is expired: it is redeemed once.
     async fn take_console_ticket(&self, hash: &str, now: Timestamp) -> StoreResult<Option<ConsoleTicket>>;
 }

@@ -65,7 +65,12 @@ impl SqlStore {
         query.execute(&self.write).await.map_err(unreferred).map(drop)
     }
 
-    pub(super) async fn add_ticket(&self, ticket: &ConsoleTicket, now: Timestamp) -> StoreResult<()> {
+    pub(super) async fn add_ticket(
+        &self,
+        ticket: &ConsoleTicket,
+        now: Timestamp,
+        journal: &Journal,
+    ) -> StoreResult<()> {
         let mut tx = self.begin().await?;
         let query = sql("DELETE FROM console_tickets WHERE expires <= $1").bind(now.0);
         query.execute(&mut tx).await.map_err(failed)?;
@@ -73,7 +78,7 @@ impl SqlStore {
             sql("INSERT INTO console_tickets (hash, machine_id, user_id, expires) VALUES ($1, $2, $3, $4)");
         let query = query.bind(&ticket.hash).bind(ticket.machine.get()).bind(ticket.user.get());
         query.bind(ticket.expires.0).execute(&mut tx).await.map_err(unreferred)?;
-        tx.commit().await.map_err(failed)
+        commit(tx, journal).await
     }
 
     pub(super) async fn take_ticket(&self, hash: &str, now: Timestamp) -> StoreResult<Option<ConsoleTicket>> {

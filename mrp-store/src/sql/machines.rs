@@ -276,8 +276,13 @@ impl MachineStore for SqlStore {
         self.note_power(machine, seen).await
     }
 
-    async fn insert_console_ticket(&self, ticket: &ConsoleTicket, now: Timestamp) -> StoreResult<()> {
-        self.add_ticket(ticket, now).await
+    async fn insert_console_ticket(
+        &self,
+        ticket: &ConsoleTicket,
+        now: Timestamp,
+        journal: &Journal,
+    ) -> StoreResult<()> {
+        self.add_ticket(ticket, now, journal).await
     }
 
     async fn take_console_ticket(&self, hash: &str, now: Timestamp) -> StoreResult<Option<ConsoleTicket>> {

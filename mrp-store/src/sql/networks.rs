@@ -142,9 +142,11 @@ impl NetworkStore for SqlStore {
         write_discovered(&self.write, client).await
     }
 
-    async fn delete_discovered(&self, mac: MacAddr) -> StoreResult<()> {
+    async fn delete_discovered(&self, mac: MacAddr, journal: &Journal) -> StoreResult<()> {
+        let mut tx = self.begin().await?;
         let query = sql("DELETE FROM discovered WHERE mac = $1").bind(mac.to_string());
-        query.execute(&self.write).await.map_err(failed).map(drop)
+        query.execute(&mut tx).await.map_err(failed)?;
+        commit(tx, journal).await
     }
 }
 

@@ -87,7 +87,7 @@ pub(super) async fn discovered(store: &dyn Store) -> Outcome {
     store.put_discovered(&client(a, Some("newer"), Some(0), 400)).await?;
     let first = store.discovered().await?.into_iter().next();
     same("a renewed client", &first, &Some(client(a, Some("newer"), Some(0), 400)))?;
-    store.delete_discovered(a).await?;
-    store.delete_discovered(a).await?;
+    store.delete_discovered(a, &quiet()).await?;
+    store.delete_discovered(a, &quiet()).await?;
     same("what is left", &store.discovered().await?, &vec![client(b, None, None, 200)])
 }

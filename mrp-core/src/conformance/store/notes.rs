@@ -55,20 +55,20 @@ pub(super) async fn tickets(store: &dyn Store) -> Outcome {
         expires: at(300),
     };
     let of = |ticket: Option<ConsoleTicket>| ticket.map(|ticket| ticket.hash);
-    store.insert_console_ticket(&ticket("a", &alice), AT).await?;
-    store.insert_console_ticket(&ticket("b", &bob), AT).await?;
+    store.insert_console_ticket(&ticket("a", &alice), AT, &quiet()).await?;
+    store.insert_console_ticket(&ticket("b", &bob), AT, &quiet()).await?;
     let taken = store.take_console_ticket("a", at(299)).await?;
     same("a ticket", &taken, &Some(ticket("a", &alice)))?;
     same("a ticket a second time", &store.take_console_ticket("a", at(299)).await?, &None)?;
     same("an expired ticket", &store.take_console_ticket("b", at(300)).await?, &None)?;
     same("an unknown ticket", &store.take_console_ticket("c", AT).await?, &None)?;
-    store.insert_console_ticket(&ticket("d", &alice), at(300)).await?;
+    store.insert_console_ticket(&ticket("d", &alice), at(300), &quiet()).await?;
     same("one that was expired before", &store.take_console_ticket("b", AT).await?, &None)?;
     let held = store.insert_assignment(&assignment(&machine, &alice), &quiet()).await?;
-    store.insert_console_ticket(&ticket("e", &bob), AT).await?;
+    store.insert_console_ticket(&ticket("e", &bob), AT, &quiet()).await?;
     store.end_assignment(held.id, &machine, &quiet()).await?;
     same("a ticket of whoever gave the machine back", &store.take_console_ticket("d", AT).await?, &None)?;
     same("another's", &of(store.take_console_ticket("e", AT).await?), &Some("e".into()))?;
     let nowhere = ConsoleTicket { machine: Id::new(1 << 40), ..ticket("f", &bob) };
-    gone("a ticket for no machine", store.insert_console_ticket(&nowhere, AT).await)
+    gone("a ticket for no machine", store.insert_console_ticket(&nowhere, AT, &quiet()).await)
 }
