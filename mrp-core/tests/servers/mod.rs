@@ -171,7 +171,8 @@ pub(crate) async fn a_run_is_powered_once_and_ends_once(lab: Lab) {
     let (first, second) = tokio::join!(async { one.runs().check_deadlines().await }, async {
         two.runs().check_deadlines().await
     });
-    (first.unwrap(), second.unwrap());
+    first.unwrap();
+    second.unwrap();
     let ends = lab.texts(&node, EventKind::Run).await;
     let ends = ends.iter().filter(|text| text.starts_with("run failed")).count();
     assert_eq!((ends, lab.run(run.id).await.status), (1, RunStatus::Failed));
