@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use mrp_core::blob::{Blob, BlobError, BlobStore, BlobWriter, PartialWriter};
 use mrp_core::id::Timestamp;
 use mrp_core::image::Digest;
@@ -70,6 +70,8 @@ pub struct S3Blobs {
 impl S3Blobs {
     /// Opens a bucket, which has to be there, and the cache's folder.
     pub async fn open(config: &S3Config) -> Result<Self, BlobError> {
+        // An error says that there is one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = AmazonS3Builder::from_env()
             .with_bucket_name(&config.bucket)
             .with_region(&config.region)

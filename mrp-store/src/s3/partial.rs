@@ -13,9 +13,9 @@ use mrp_core::id::Timestamp;
 use mrp_core::image::Digest;
 use mrp_core::upload::UploadKey;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{ObjectMeta, ObjectStoreExt, PutPayload};
 
-use super::{S3Blobs, StreamExt, TryStreamExt, failed, is_older};
+use super::{S3Blobs, TryStreamExt, failed, is_older};
 
 fn folder(key: &UploadKey) -> Result<Path, BlobError> {
     let key = UploadKey::from_hex(key.as_str()).ok_or(BlobError::NotFound)?;

@@ -28,7 +28,7 @@ const ABOUT_METADATA: &str = "`Upload-Metadata` has the keys `filename`, `type` 
 pub(super) fn routes() -> Vec<Route> {
     let id = Kind::Pattern("^[0-9a-f]{32}$");
     let named = |route: Route| {
-        route.segment("id", id, "The last segment of the upload's `Location`").needs_header(
+        route.segment("upload", id, "The last segment of the upload's `Location`").needs_header(
             "Tus-Resumable",
             Kind::Pattern("^1\\.0\\.0$"),
             "The protocol's version",
@@ -50,17 +50,17 @@ pub(super) fn routes() -> Vec<Route> {
             )
             .answers::<api::Upload>(201)
             .refuses(&[400, 403, 404, 409, 412, 429, 507]),
-        named(Route::new("HEAD", "/api/v1/upload/{id}", "get_upload_offset", Who::Owner, offset))
+        named(Route::new("HEAD", "/api/v1/upload/{upload}", "get_upload_offset", Who::Owner, offset))
             .about("Where an upload is: `Upload-Offset`, and `X-MRP-Image` once it became an image")
             .answers_nothing(200)
             .refuses(&[404, 412]),
-        named(Route::new("PATCH", "/api/v1/upload/{id}", "continue_upload", Who::Owner, go_on))
+        named(Route::new("PATCH", "/api/v1/upload/{upload}", "continue_upload", Who::Owner, go_on))
             .about("Sends bytes from an offset on; the last one makes the image, which `X-MRP-Image` names")
             .needs_header("Upload-Offset", Kind::Number(0, PendingUpload::MAX_BYTES), "Where the upload is")
             .bytes(BYTES)
             .answers_nothing(204)
             .refuses(&[400, 404, 409, 412, 415, 507]),
-        named(Route::new("DELETE", "/api/v1/upload/{id}", "cancel_upload", Who::Owner, cancel))
+        named(Route::new("DELETE", "/api/v1/upload/{upload}", "cancel_upload", Who::Owner, cancel))
             .about("Ends an upload and forgets its bytes; an image that it became stays")
             .answers_nothing(204)
             .refuses(&[404, 412]),
