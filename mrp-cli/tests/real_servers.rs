@@ -37,6 +37,8 @@ fn two_servers_share_a_database_and_one_takes_over_when_the_other_is_killed() {
     let first = start(&one, &database, ports);
     std::fs::create_dir(two.path("data")).unwrap();
     std::fs::copy(one.path("data/key"), two.path("data/key")).unwrap();
+    // Servers on one database have the same images.
+    std::os::unix::fs::symlink(one.path("data/images"), two.path("data/images")).unwrap();
     let second = start(&two, &database, Ports::free());
     let password = std::fs::read_to_string(one.path("data/admin-password")).unwrap();
     assert!(!two.path("data/admin-password").exists(), "the first admin is made once");
