@@ -39,19 +39,24 @@ impl Isolation {
         let unstarted = |error: io::Error| {
             failure(&format!("the process that renders templates could not be started: {error}"))
         };
-        let mut worker = match self.waiting() {
-            Some(worker) => worker,
-            None => Worker::start(&self.command).map_err(unstarted)?,
-        };
-        match worker.ask(job).await {
-            Ok(Reply { result, again }) => {
-                if again {
-                    lock(&self.idle).push(worker);
-                }
-                result
+        if let Some(worker) = self.waiting() {
+            match self.answer(worker, job).await {
+                // It may have been killed while it waited: a new one tells whether the template does that.
+                Err(End { killed: true, .. }) => {}
+                Err(end) => return Err(end.error),
+                Ok(result) => return result,
             }
-            Err(_) => Err(worker.end().await),
         }
+        let worker = Worker::start(&self.command).map_err(unstarted)?;
+        self.answer(worker, job).await.unwrap_or_else(|end| Err(end.error))
+    }
+
+    async fn answer(&self, mut worker: Worker, job: &Job) -> Result<Result<Rendered, RenderError>, End> {
+        let Ok(Reply { result, again }) = worker.ask(job).await else { return Err(worker.end().await) };
+        if again {
+            lock(&self.idle).push(worker);
+        }
+        Ok(result)
     }
 
     /// A process without work that lives.
@@ -59,6 +64,14 @@ impl Isolation {
         let mut idle = lock(&self.idle);
         std::iter::from_fn(|| idle.pop()).find_map(|mut worker| worker.lives().then_some(worker))
     }
+}
+
+/// How a process without a result ended.
+#[derive(Debug)]
+struct End {
+    /// By a signal that no template sends.
+    killed: bool,
+    error: RenderError,
 }
 
 /// A process, and its pipes.
@@ -106,14 +119,20 @@ impl Worker {
     }
 
     /// Why a process without a result ended. One that goes on is left without input and output.
-    async fn end(self) -> RenderError {
+    async fn end(self) -> End {
         let Self { mut child, stdin, stdout, stderr } = self;
         drop((stdin, stdout));
         let mut complaints = Vec::new();
         let _ = stderr.take(COMPLAINTS).read_to_end(&mut complaints).await;
         match child.wait().await {
-            Ok(status) => ended(status, &String::from_utf8_lossy(&complaints)),
-            Err(error) => failure(&format!("the process that renders templates is lost: {error}")),
+            Ok(status) => {
+                let killed = status.signal() == Some(Signal::SIGKILL as i32);
+                End { killed, error: ended(status, &String::from_utf8_lossy(&complaints)) }
+            }
+            Err(error) => {
+                let error = failure(&format!("the process that renders templates is lost: {error}"));
+                End { killed: false, error }
+            }
         }
     }
 }
