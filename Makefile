@@ -11,7 +11,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$$PATH)
 HOST = $(shell $(CARGO) -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)
 RUN_AS_ROOT = $(if $(SUDO),CARGO_TARGET_$(HOST)_RUNNER="$(SUDO)")
 
-.PHONY: help demo build toolchain packages root lint unit real lab api api-full test bench bench-packages
+.PHONY: s3 help demo build toolchain packages root lint unit real lab api api-full test bench bench-packages
 
 help:
 	@echo 'make demo              build and provision a simulated machine, then keep serving (BREAK=tftp|bmc|http|answer-file|loop)'
@@ -51,8 +51,11 @@ unit: build
 # Against programs that are not ours: moto's S3, ipmi_sim, ipmitool, ipmipower, GRUB's parser, PostgreSQL, dnsmasq, tftp, atftp.
 real: build packages root
 	$(CARGO) test --locked --workspace --test ipmi_sim --test tools --test real_loaders --test real_postgres --test real_cluster --test real_servers --test real_import --test real_replay
-	$(CARGO) test --locked -p mrp-store --features s3 --test real_s3
 	$(RUN_AS_ROOT) $(CARGO) test --locked --workspace --test real_tftp --test real_dnsmasq
+
+# Images in a bucket, against moto's S3 server from PyPI.
+s3: toolchain packages
+	$(CARGO) test --locked -p mrp-store --features s3 --test real_s3
 
 # QEMU machines with UEFI and BIOS, behind OpenIPMI's BMC, with dnsmasq, in a network namespace of their own.
 lab: build packages root
