@@ -76,7 +76,7 @@ pub(crate) fn filter(door: Door, state: &Arc<State>) -> BoxedFilter<(Response,)>
 fn route_filter(route: Route, door: Door, state: Arc<State>) -> BoxedFilter<(Response,)> {
     let (RouteInfo { path, method, .. }, has_head) = (route.info, route.head);
     let matching = warp::path::full().and_then(move |full: FullPath| async move {
-        let found = match_path(path, full.as_str());
+        let found = match_path(path, full.as_str(), is_id);
         found.map(|params| (full.as_str().to_owned(), params)).ok_or_else(warp::reject::not_found)
     });
     let right_method = warp::method().and_then(move |asked: Method| async move {
@@ -146,6 +146,10 @@ fn fallback(routes: Vec<Route>, door: Door, state: Arc<State>) -> BoxedFilter<(R
 async fn unrouted(routes: &[Route], door: Door, mut call: Call, full: &FullPath) -> Response {
     let (state, body) = (call.state.clone(), call.body.clone());
     let allowed = allowed_methods(routes, full.as_str());
+    // `DELETE /arch/x`: a path of ours whose id is none.
+    let near = routes.iter().any(|route| {
+        call.method == route.info.method && match_path(route.info.path, full.as_str(), |_| true).is_some()
+    });
     if call.method == Method::OPTIONS && !allowed.is_empty() {
         let mut response = preflight(&allowed, call.headers.get(ORIGIN), door);
         if door == Door::People && api::tus::is_at(full.as_str()) {
@@ -158,6 +162,7 @@ async fn unrouted(routes: &[Route], door: Door, mut call: Call, full: &FullPath)
     let refusal = match auth::admit(who, &mut call).await {
         Err(refusal) => refusal,
         // As mr-provisioner: below its API every path can be read, if only to find nothing.
+        Ok(()) if allowed.is_empty() && near => ApiError::NoRoute,
         Ok(()) if allowed.is_empty() && inside && !matches!(call.method, Method::GET | Method::HEAD) => {
             ApiError::NoMethod("GET, HEAD, OPTIONS".into())
         }
@@ -177,7 +182,8 @@ async fn unrouted(routes: &[Route], door: Door, mut call: Call, full: &FullPath)
 
 /// The methods that a path has, as `Allow` writes them; empty for no path.
 fn allowed_methods(routes: &[Route], path: &str) -> String {
-    let here: Vec<&Route> = routes.iter().filter(|r| match_path(r.info.path, path).is_some()).collect();
+    let here: Vec<&Route> =
+        routes.iter().filter(|r| match_path(r.info.path, path, is_id).is_some()).collect();
     let mut methods: Vec<&str> = here.iter().map(|route| route.info.method).collect();
     if methods.is_empty() {
         return String::new();
@@ -225,8 +231,14 @@ fn dressed(mut response: Response, door: Door) -> Response {
     response
 }
 
-/// The variable parts of a path that a pattern matches. A slash at the end is part of the path.
-fn match_path(pattern: &str, path: &str) -> Option<Vec<String>> {
+/// What is no number is no id: `/machine/reservation` is no machine.
+fn is_id(segment: &str) -> bool {
+    segment.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The variable parts of a path that a pattern matches, where `id` says what an id is. A slash at the end is part of
+/// the path.
+fn match_path(pattern: &str, path: &str, id: fn(&str) -> bool) -> Option<Vec<String>> {
     let (mut pattern, mut path) = (pattern.split('/'), path.split('/'));
     let mut params = Vec::new();
     loop {
@@ -238,9 +250,7 @@ fn match_path(pattern: &str, path: &str) -> Option<Vec<String>> {
                 return Some(params);
             }
             (Some(wanted), Some(found)) if wanted.starts_with('{') => {
-                // What is no number is no id: `/machine/reservation` is no machine.
-                let is_id = matches!(wanted, "{id}" | "{interface}");
-                if found.is_empty() || (is_id && !found.bytes().all(|byte| byte.is_ascii_digit())) {
+                if found.is_empty() || (matches!(wanted, "{id}" | "{interface}") && !id(found)) {
                     return None;
                 }
                 params.push(decoded(found)?);
@@ -261,7 +271,8 @@ mod tests {
 
     #[test]
     fn patterns_match_whole_paths() {
-        let matched = |pattern: &str, path: &str| match_path(pattern, path).map(|params| params.join(","));
+        let matched =
+            |pattern: &str, path: &str| match_path(pattern, path, is_id).map(|params| params.join(","));
         assert_eq!(matched("/a/{id}", "/a/5").as_deref(), Some("5"));
         assert_eq!(matched("/a/{id}/b/{x}", "/a/5/b/c%20d").as_deref(), Some("5,c d"));
         assert_eq!(matched("/boot/{path*}", "/boot/x/y.z").as_deref(), Some("x/y.z"));

@@ -14,10 +14,11 @@ use crate::error::ApiError;
 pub(crate) struct Fields(Map<String, Value>);
 
 /// Understands a body of a route that mr-provisioner did not have: exactly the keys of `T`. The refusal names the key.
-pub(crate) fn exact<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {
+pub(crate) fn exact<T: DeserializeOwned>(mut value: Value) -> Result<T, ApiError> {
     if !value.is_object() {
         return Err(unexpected("the body has to be a JSON object"));
     }
+    integers(&mut value);
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let message = error.inner().to_string();
@@ -29,6 +30,26 @@ pub(crate) fn exact<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {
         }
         unexpected(&if path == "." { message } else { format!("{path}: {message}") })
     })
+}
+
+/// Writes `5.0` as `5`: to JSON Schema (2020-12, core 4.2.2) both are the same integer.
+fn integers(value: &mut Value) {
+    /// Up to here each integer has a floating-point number of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(integers),
+        Value::Object(map) => map.values_mut().for_each(integers),
+        Value::Number(number) if number.is_f64() => {
+            if let Some(whole) =
+                number.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < EXACT)
+            {
+                #[allow(clippy::cast_possible_truncation, reason = "whole and in bounds")]
+                let whole = whole as i64;
+                *value = whole.into();
+            }
+        }
+        _ => {}
+    }
 }
 
 impl Fields {

@@ -5,6 +5,7 @@ that is meant to be wrong stays as it was made. The token that asks is kept from
 """
 
 import atexit
+import base64
 import contextlib
 import itertools
 import json
@@ -43,6 +44,13 @@ ACCEPTED = [
     ("set_user", "positive_data_acceptance", 400, "one's own new password needs the one of before"),
     ("create_network", "positive_data_acceptance", 400, "ranges have to lie inside the subnet, apart from each other"),
     ("set_network", "positive_data_acceptance", 400, "ranges have to lie inside the subnet, apart from each other"),
+    ("begin_upload", "positive_data_acceptance", 400, "Upload-Metadata is a text to OpenAPI, and has keys and base64 to tus"),
+    ("continue_upload", "positive_data_acceptance", 400, "a made-up body is longer than the upload"),
+    ("replace_image", "positive_data_acceptance", 400, "an image cannot take its own place, nor that of another type"),
+    ("restore_preseed_version", "positive_data_acceptance", 400, "the version is what the answer file has already"),
+    *[(operation, check, 412, "tus 1.0.0 answers 412 where its version is not named")
+      for operation in ("begin_upload", "get_upload_offset", "continue_upload", "cancel_upload")
+      for check in ("negative_data_rejection", "missing_required_header")],
     ("test_bmc", "not_a_server_error", 502, "a made-up BMC fails"),
     ("test_bmc", "not_a_server_error", 504, "a made-up BMC is silent"),
     ("set_power", "not_a_server_error", 502, "the machine has a made-up BMC"),
@@ -54,10 +62,16 @@ ACCEPTED = [
 ]
 
 
-def ask(method, path, body=None, token=None):
+@schemathesis.serializer("application/offset+octet-stream")
+def piece(_, value):
+    """The bytes of an upload, as they are."""
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+def ask(method, path, body=None, token=None, headers=None):
     """One request beside those of schemathesis, as an admin."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(LAB["url"] + "/api/v1/" + path, data=data, method=method)
+    request = urllib.request.Request(LAB["url"] + "/api/v1/" + path, data=data, method=method, headers=headers or {})
     request.add_header("Authorization", token or LAB["helper"])
     with urllib.request.urlopen(request, timeout=30) as answer:
         text = answer.read()
@@ -94,6 +108,22 @@ def image():
     request.add_header("Content-Type", "multipart/form-data; boundary=B")
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.loads(answer.read())
+
+
+def described():
+    """What the beginning of an upload says of the image that it is to become, and that it is 4 bytes long."""
+    words = {"filename": "f", "type": "Kernel", "arch": "arm64"}
+    pairs = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in words.items())
+    return {"Tus-Resumable": "1.0.0", "Upload-Length": "4", "Upload-Metadata": pairs}
+
+
+def upload(case):
+    """An upload of the role's own that waits for its bytes, and these bytes."""
+    made = ask("POST", "upload", token=LAB["tokens"][ROLE], headers=described())
+    case.path_parameters["upload"] = made["id"]
+    if case.headers and "Upload-Offset" in case.headers:
+        case.headers["Upload-Offset"] = "0"
+        case.body = f"{next(COUNTER) % 10_000:04}"
 
 
 def discovered(case):
@@ -186,6 +216,8 @@ def place(name, case):
         discovered(case)
     elif name in ("get_run", "cancel_run"):
         run(case)
+    elif name in ("get_upload_offset", "continue_upload", "cancel_upload"):
+        upload(case)
 
 
 def fill(name, case):
@@ -196,6 +228,8 @@ def fill(name, case):
             query["q"] = '(= arch "arm64")'
         if "machine" in query:
             query["machine"] = LAB["machines"][0]
+    if name == "begin_upload" and next(COUNTER) % 4:
+        case.headers.update(described())
     if not isinstance(body, dict):
         return
     names = {"arch": "arm64", "subarch": "efi", "bmc": "bmc0", "network": "lab", "driver": "plain"}
@@ -228,6 +262,8 @@ def fill(name, case):
             ask("POST", f"run/{found['id']}/cancel", {})
         restore(machine)
         body["machine"] = machine
+    if name == "replace_image":
+        body["by"] = fresh("image")
     if name == "log_in":
         body.update(user="alice", password=LAB["password"])
     for key in ("expires", "until"):
@@ -241,7 +277,7 @@ def spare(name, case):
     kept = {
         "token": LAB["token_ids"].values(), "user": LAB["users"].values(), "machine": LAB["machines"],
         "image": (LAB["kernel"], LAB["initrd"], LAB["loader"]), "preseed": (LAB["preseed"],), "arch": (LAB["arch"],),
-        "subarch": (LAB["subarch"],), "network": (LAB["network"],),
+        "subarch": (LAB["subarch"],), "bmc": LAB["bmcs"], "network": (LAB["network"],),
     }
     verb, _, noun = name.partition("_")
     if verb in ("set", "delete") and name != "set_machine" and asked in {str(value) for value in kept.get(noun, ())}:
@@ -295,6 +331,7 @@ CHECKS = {
     "RejectedPositiveData": "positive_data_acceptance",
     "ServerError": "not_a_server_error",
     "AcceptedNegativeData": "negative_data_rejection",
+    "MissingHeaderNotRejected": "missing_required_header",
 }
 
 
