@@ -109,13 +109,24 @@ pub struct Capabilities {
     pub console: bool,
 }
 
-/// A serial console: bytes from the node, bytes to the node. Dropping it closes the session cleanly.
+/// A serial console: bytes from the node, bytes to the node. Dropping `output` closes the session cleanly; with `input`
+/// alone dropped it goes on to be watched.
 #[derive(Debug)]
 pub struct Console {
-    /// What the node prints. The end of the channel is the end of the session.
-    pub output: mpsc::Receiver<Bytes>,
+    /// What the node prints. The end of the channel is the end of the session; where the session did not end because
+    /// somebody closed it here, an error comes before that and says why. A reader that falls behind makes the BMC wait.
+    pub output: mpsc::Receiver<Result<Bytes, BmcError>>,
     /// What is typed.
-    pub input: mpsc::Sender<Bytes>,
+    pub input: mpsc::Sender<ConsoleInput>,
+}
+
+/// What goes to the node's serial port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConsoleInput {
+    /// Characters.
+    Bytes(Bytes),
+    /// A break condition on the line: Linux' SysRq, for example.
+    Break,
 }
 
 /// Why a BMC did not do what it was asked. A variant is what the caller can do about it.
@@ -152,6 +163,12 @@ pub enum BmcError {
         address: String,
         /// The BMC's reason in words.
         reason: String,
+    },
+    /// The serial console is open in another session: offer [`Bmc::reset_console`], which takes it away.
+    #[error("the serial console of BMC at {address} is open in another session")]
+    ConsoleTaken {
+        /// `host:port` that was asked.
+        address: String,
     },
     /// This driver or this BMC cannot do it: do not offer it.
     #[error("{0} is not supported by this BMC")]
@@ -232,19 +249,19 @@ pub trait Bmc: fmt::Debug + Send + Sync {
         Err(BmcError::Unsupported("reading the boot device"))
     }
 
-    /// Opens the serial console.
+    /// Opens the serial console. [`BmcError::ConsoleTaken`] where another session has it.
     async fn open_console(&self, node: &Node) -> Result<Console, BmcError> {
         let _ = node;
         Err(BmcError::Unsupported("the serial console"))
     }
 
-    /// Ends whatever console session the BMC believes to be active.
+    /// Ends whatever console session the BMC believes to be active, whoever has it.
     async fn reset_console(&self, node: &Node) -> Result<(), BmcError> {
         let _ = node;
         Err(BmcError::Unsupported("the serial console"))
     }
 
-    /// Closes the sessions that the driver keeps. Calls after it open new ones.
+    /// Closes the sessions that the driver keeps and its consoles. Calls after it open new ones.
     async fn close(&self) {}
 }
 

@@ -103,6 +103,8 @@ pub enum Refusal {
     BmcUnauthorized,
     /// [`BmcError::Busy`].
     BmcBusy,
+    /// [`BmcError::ConsoleTaken`].
+    BmcConsoleTaken,
     /// [`BmcError::Unsupported`].
     BmcUnsupported,
     /// [`BmcError::Protocol`].
@@ -224,6 +226,9 @@ impl PeerAnswer {
                 BmcError::Protocol { address, reason } => {
                     (of_bmc(Refusal::BmcProtocol, address), reason.clone())
                 }
+                BmcError::ConsoleTaken { address } => {
+                    (of_bmc(Refusal::BmcConsoleTaken, address), String::new())
+                }
                 BmcError::Unsupported(what) => (Refusal::BmcUnsupported, (*what).to_owned()),
                 BmcError::Config(text) => (Refusal::BmcConfig, text.clone()),
             },
@@ -251,6 +256,7 @@ impl PeerAnswer {
             Refusal::BmcUnauthorized => BmcError::Unauthorized { address, reason: text }.into(),
             Refusal::BmcBusy => BmcError::Busy { address, reason: text }.into(),
             Refusal::BmcProtocol => BmcError::Protocol { address, reason: text }.into(),
+            Refusal::BmcConsoleTaken => BmcError::ConsoleTaken { address }.into(),
             Refusal::BmcConfig => BmcError::Config(text).into(),
             Refusal::BmcUnsupported => BmcError::Unsupported("what was asked").into(),
             Refusal::Failed => Error::Internal(format!("the server that drives the BMC: {text}").into()),
@@ -287,7 +293,8 @@ mod tests {
             Error::Forbidden("Forbidden".into()),
             BmcError::Unreachable { address: address.clone() }.into(),
             BmcError::Unauthorized { address: address.clone(), reason: "no".into() }.into(),
-            BmcError::Busy { address, reason: "full".into() }.into(),
+            BmcError::Busy { address: address.clone(), reason: "full".into() }.into(),
+            BmcError::ConsoleTaken { address }.into(),
         ] {
             let back = PeerAnswer::refusal(&error).into_result().unwrap_err();
             assert_eq!(back.to_string(), error.to_string());

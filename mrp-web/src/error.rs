@@ -156,6 +156,7 @@ fn service_parts(error: &Error) -> (StatusCode, &'static str, String) {
         Error::Bmc(BmcError::Unreachable { .. } | BmcError::Timeout { .. }) => {
             (StatusCode::GATEWAY_TIMEOUT, "BMCError")
         }
+        Error::Bmc(BmcError::ConsoleTaken { .. }) => (StatusCode::CONFLICT, "BMCError"),
         Error::Bmc(BmcError::Unsupported(_)) => (StatusCode::BAD_REQUEST, "BMCError"),
         Error::Bmc(_) => (StatusCode::BAD_GATEWAY, "BMCError"),
         Error::Render(_) => (StatusCode::BAD_REQUEST, "TemplateError"),
@@ -221,6 +222,7 @@ mod tests {
             (BmcError::Unauthorized { address: address(), reason: "no".into() }, 502),
             (BmcError::Busy { address: address(), reason: "no".into() }, 502),
             (BmcError::Protocol { address: address(), reason: "no".into() }, 502),
+            (BmcError::ConsoleTaken { address: address() }, 409),
             (BmcError::Config("no".into()), 502),
             (BmcError::Unsupported("soft power"), 400),
         ] {
