@@ -9,15 +9,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use mrp_core::bmc::{BootOverride, Power, Privilege};
+use bytes::Bytes;
+use mrp_core::bmc::{BootOverride, ConsoleInput, Power, Privilege};
 use mrp_core::secret::{Secret, random_bytes};
 use tokio::net::UdpSocket;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 use tokio::task::JoinHandle;
 
 mod bmc;
 mod commands;
 mod machine;
+mod node;
+mod payload;
+mod serial;
 mod sessions;
 
 use bmc::Bmc;
@@ -51,6 +55,12 @@ pub struct SimConfig {
     pub soft_delay: Duration,
     /// The machine is on at the start.
     pub power: Power,
+    /// Serial over LAN is switched on.
+    pub console: bool,
+    /// A machine that is on sends back what is typed, as a terminal does.
+    pub echo: bool,
+    /// How long the BMC waits for a console's acknowledgement before it repeats a packet.
+    pub sol_retry: Duration,
 }
 
 impl Default for SimConfig {
@@ -68,15 +78,25 @@ impl Default for SimConfig {
             cycle_pause: Duration::ZERO,
             soft_delay: Duration::ZERO,
             power: Power::Off,
+            console: true,
+            echo: true,
+            sol_retry: Duration::from_millis(500),
         }
     }
 }
+
+/// How long a datagram is held back that others overtake.
+const LATE: Duration = Duration::from_millis(20);
 
 /// What goes wrong with a simulated BMC; none by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Faults {
     /// So large a part of the datagrams is lost, each way: 0.0 to 1.0.
     pub loss: f64,
+    /// So large a part of the datagrams comes twice: 0.0 to 1.0.
+    pub duplicated: f64,
+    /// So large a part of the datagrams is overtaken by those after it: 0.0 to 1.0.
+    pub reordered: f64,
     /// Each answer comes so much later.
     pub delay: Duration,
     /// The account has another password than the configuration says.
@@ -94,6 +114,9 @@ pub struct Faults {
     /// A forged copy goes in front of each answer within a session.
     pub forged: bool,
 }
+
+/// What came to the machine's serial port.
+pub type Typed = ConsoleInput;
 
 /// What happened to the simulated machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +149,8 @@ pub struct BmcSimulator {
 struct Shared {
     bmc: Mutex<Bmc>,
     requests: AtomicU64,
+    /// Something goes out though nothing came in.
+    wake: Notify,
 }
 
 impl Shared {
@@ -139,8 +164,10 @@ impl BmcSimulator {
     pub async fn start(listen: SocketAddr, config: SimConfig) -> io::Result<Self> {
         let socket = UdpSocket::bind(listen).await?;
         let address = socket.local_addr()?;
-        let bmc = Mutex::new(Bmc::new(config, random_bytes()));
-        let shared = Arc::new(Shared { bmc, requests: AtomicU64::new(0) });
+        let mut bmc = Bmc::new(config, random_bytes());
+        bmc.port = address.port();
+        let (bmc, requests, wake) = (Mutex::new(bmc), AtomicU64::new(0), Notify::new());
+        let shared = Arc::new(Shared { bmc, requests, wake });
         let server = tokio::spawn(serve(shared.clone(), Arc::new(socket)));
         Ok(Self { shared, address, server })
     }
@@ -152,12 +179,12 @@ impl BmcSimulator {
 
     /// The machine's power.
     pub fn power(&self) -> Power {
-        self.shared.lock().machine.power(Instant::now())
+        self.shared.lock().nodes[0].machine.power(Instant::now())
     }
 
     /// The boot device that would be in force if the machine started.
     pub fn boot(&self) -> Option<BootOverride> {
-        self.shared.lock().machine.boot(Instant::now())
+        self.shared.lock().nodes[0].machine.boot(Instant::now())
     }
 
     /// Switches faults.
@@ -172,7 +199,23 @@ impl BmcSimulator {
 
     /// What happens to the machine from this call on. A receiver that lags behind misses the oldest events.
     pub fn events(&self) -> broadcast::Receiver<MachineEvent> {
-        self.shared.lock().machine.events()
+        self.shared.lock().nodes[0].machine.events()
+    }
+
+    /// The machine prints on its serial port. Without a console it is lost, as is what a console leaves no room for.
+    pub fn print(&self, characters: impl Into<Bytes>) {
+        self.shared.lock().print(0, characters.into(), Instant::now());
+        self.shared.wake.notify_one();
+    }
+
+    /// What comes to the machine's serial port from this call on. A receiver that lags behind misses the oldest.
+    pub fn typed(&self) -> broadcast::Receiver<Typed> {
+        self.shared.lock().nodes[0].serial.typed()
+    }
+
+    /// True while a session has the serial console.
+    pub fn console_is_open(&self) -> bool {
+        self.shared.lock().console_of(0, Instant::now()).is_some()
     }
 
     /// How many datagrams came in.
@@ -219,7 +262,8 @@ impl Drop for BmcSimulator {
 async fn serve(shared: Arc<Shared>, socket: Arc<UdpSocket>) {
     let mut buffer = [0; 1024];
     loop {
-        let due = shared.lock().machine.next_change();
+        send_waiting(&shared, &socket).await;
+        let due = shared.lock().next_change();
         let change = async {
             match due {
                 Some(due) => tokio::time::sleep_until(due.into()).await,
@@ -227,7 +271,8 @@ async fn serve(shared: Arc<Shared>, socket: Arc<UdpSocket>) {
             }
         };
         tokio::select! {
-            () = change => shared.lock().machine.advance(Instant::now()),
+            () = change => shared.lock().advance(Instant::now()),
+            () = shared.wake.notified() => {}
             received = socket.recv_from(&mut buffer) => {
                 // An error is an earlier answer's "port unreachable", which is its receiver's affair.
                 let Ok((length, peer)) = received else { continue };
@@ -243,23 +288,48 @@ async fn answer(shared: &Shared, socket: &Arc<UdpSocket>, datagram: &[u8], peer:
         let mut bmc = shared.lock();
         let faults = bmc.faults;
         let answers =
-            if is_lost(faults.loss) { Vec::new() } else { bmc.handle(peer, datagram, Instant::now()) };
+            if happens(faults.loss) { Vec::new() } else { bmc.handle(peer, datagram, Instant::now()) };
         (answers, faults)
     };
-    for answer in answers.into_iter().filter(|_| !is_lost(faults.loss)) {
-        if faults.delay.is_zero() {
-            // What cannot be sent is lost, as on any network.
-            let _ = socket.send_to(&answer, peer).await;
-            continue;
-        }
-        let socket = socket.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(faults.delay).await;
-            let _ = socket.send_to(&answer, peer).await;
-        });
+    for answer in answers {
+        send(socket, answer, peer, &faults).await;
     }
 }
 
-fn is_lost(loss: f64) -> bool {
-    loss > 0.0 && f64::from(u32::from_le_bytes(random_bytes())) < loss * f64::from(u32::MAX)
+/// Sends what goes out though nobody has just asked.
+async fn send_waiting(shared: &Shared, socket: &Arc<UdpSocket>) {
+    loop {
+        let (waiting, faults) = {
+            let mut bmc = shared.lock();
+            (bmc.poll_transmit(), bmc.faults)
+        };
+        let Some((peer, datagram)) = waiting else { return };
+        send(socket, datagram, peer, &faults).await;
+    }
+}
+
+/// Sends a datagram as the faults have it.
+async fn send(socket: &Arc<UdpSocket>, datagram: Vec<u8>, peer: SocketAddr, faults: &Faults) {
+    if happens(faults.loss) {
+        return;
+    }
+    if happens(faults.duplicated) {
+        // What cannot be sent is lost, as on any network.
+        let _ = socket.send_to(&datagram, peer).await;
+    }
+    let late = if happens(faults.reordered) { LATE } else { Duration::ZERO };
+    let delay = faults.delay + late;
+    if delay.is_zero() {
+        let _ = socket.send_to(&datagram, peer).await;
+        return;
+    }
+    let socket = socket.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(delay).await;
+        let _ = socket.send_to(&datagram, peer).await;
+    });
+}
+
+fn happens(probability: f64) -> bool {
+    probability > 0.0 && f64::from(u32::from_le_bytes(random_bytes())) < probability * f64::from(u32::MAX)
 }

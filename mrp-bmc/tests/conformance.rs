@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mrp_bmc::decorators::TimeoutBmc;
 use mrp_bmc::sim::SimConfig;
-use mrp_core::bmc::{Bmc, BmcError, BootOverride, Capabilities, Node, Power, PowerAction};
+use mrp_core::bmc::{Bmc, BmcError, BootOverride, Capabilities, Console, Node, Power, PowerAction};
 use mrp_core::conformance::{Verdict, bmc};
 use serde_json::json;
 use support::{driver, driver_with, simulator};
@@ -54,6 +54,8 @@ enum Defect {
     SoftUndeclared,
     BootUndeclared,
     StaysClosed,
+    ConsoleShared,
+    ConsoleKept,
 }
 
 /// The driver with one thing broken.
@@ -106,6 +108,17 @@ impl Bmc for Broken {
         self.inner.boot(node).await
     }
 
+    async fn open_console(&self, node: &Node) -> Result<Console, BmcError> {
+        if self.defect == Defect::ConsoleShared {
+            self.inner.reset_console(node).await?;
+        }
+        self.inner.open_console(node).await
+    }
+
+    async fn reset_console(&self, node: &Node) -> Result<(), BmcError> {
+        if self.defect == Defect::ConsoleKept { Ok(()) } else { self.inner.reset_console(node).await }
+    }
+
     async fn close(&self) {
         self.inner.close().await;
         self.closed.store(self.defect == Defect::StaysClosed, std::sync::atomic::Ordering::Relaxed);
@@ -121,6 +134,8 @@ async fn a_broken_driver_fails_the_case_that_names_its_defect() {
         (Defect::SoftUndeclared, "soft shutdown is unsupported unless declared"),
         (Defect::BootUndeclared, "setting the boot device is unsupported unless declared"),
         (Defect::StaysClosed, "a call after close opens a session anew"),
+        (Defect::ConsoleShared, "a second console is told that it is taken"),
+        (Defect::ConsoleKept, "resetting the console frees it and tells its holder"),
     ];
     for (defect, name) in expected {
         let simulator = simulator(SimConfig::default()).await;

@@ -11,17 +11,20 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use mrp_core::bmc::{Bmc, BmcError, BootDevice, BootOverride, Node, Power, PowerAction};
+use mrp_core::bmc::{Bmc, BmcError, BootDevice, BootOverride, ConsoleInput, Node, Power, PowerAction};
 use mrp_core::conformance::{Verdict, bmc};
 use serde_json::json;
-use support::{config, driver_with};
+use support::{SolByIpmitool, config, driver_with, read};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
-/// `ipmi_sim` with a machine that is two files.
+/// `ipmi_sim` with a machine that is two files and a serial port that is a TCP socket.
 struct IpmiSim {
     folder: TempDir,
     address: SocketAddr,
+    serial: TcpListener,
     _process: Child,
 }
 
@@ -56,7 +59,9 @@ impl IpmiSim {
         std::fs::write(path.join("boot"), "none\n").expect("the temporary folder is writable");
         let address =
             UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
-        std::fs::write(path.join("lan.conf"), lan_conf(address, &script))
+        let serial = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = serial.local_addr().expect("it is bound").port();
+        std::fs::write(path.join("lan.conf"), lan_conf(address, port, &script))
             .expect("the temporary folder is writable");
         let emulation = "mc_setbmc 0x20\n\
                          mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr\n\
@@ -73,7 +78,7 @@ impl IpmiSim {
             .stderr(output)
             .kill_on_drop(true);
         let process = command.spawn().unwrap_or_else(|error| panic!("ipmi_sim does not start: {error}"));
-        let sim = Self { folder, address, _process: process };
+        let sim = Self { folder, address, serial, _process: process };
         sim.wait_until_it_listens().await;
         sim
     }
@@ -88,12 +93,20 @@ impl IpmiSim {
         panic!("ipmi_sim does not listen: {}", self.read("output"));
     }
 
+    /// The serial port's machine side, which sends back what it gets from here on.
+    async fn echo(&self) {
+        let (mut port, _) = self.serial.accept().await.expect("ipmi_sim connects to its serial port");
+        let (mut from, mut to) = port.split();
+        // It ends with ipmi_sim.
+        let _ = tokio::io::copy(&mut from, &mut to).await;
+    }
+
     fn read(&self, file: &str) -> String {
         std::fs::read_to_string(self.folder.path().join(file)).expect(file).trim().to_owned()
     }
 }
 
-fn lan_conf(address: SocketAddr, script: &Path) -> String {
+fn lan_conf(address: SocketAddr, serial: u16, script: &Path) -> String {
     format!(
         "name \"node\"\n\
          set_working_mc 0x20\n\
@@ -106,6 +119,7 @@ fn lan_conf(address: SocketAddr, script: &Path) -> String {
          allowed_auths_admin none md2 md5 straight\n\
          guid a123456789abcdefa123456789abcdef\n\
          endlan\n\
+         sol \"tcp:127.0.0.1:{serial}\" 115200\n\
          chassis_control \"{}\"\n\
          user 1 false \"\" \"\" user 10 none md2 md5 straight\n\
          user 2 true \"admin\" \"admin\" admin 10 none md2 md5 straight\n",
@@ -152,7 +166,11 @@ async fn the_boot_device_is_set_though_the_bmc_does_not_report_it_in_force() {
 async fn the_suite_fails_only_where_ipmi_sim_drops_boot_flags() {
     let sim = IpmiSim::start().await;
     let bmc = driver_with(sim.address, json!({})).await;
-    let report = bmc::run(&bmc, &Node::default()).await;
+    let node = Node::default();
+    let report = tokio::select! {
+        report = bmc::run(&bmc, &node) => report,
+        () = sim.echo() => panic!("ipmi_sim ends: {}", sim.read("output")),
+    };
     let failed: Vec<&str> = report
         .0
         .iter()
@@ -180,4 +198,34 @@ async fn only_suite_3_is_spoken_and_a_wrong_password_is_named() {
     wrong.password = mrp_core::secret::Secret::new("wrong");
     let error = mrp_bmc::IpmiBmc::open(wrong).await.unwrap().power(&node).await.unwrap_err();
     assert!(matches!(error, BmcError::Unauthorized { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_console_carries_bytes_both_ways_and_leaves_nothing_active() {
+    let sim = IpmiSim::start().await;
+    let bmc = driver_with(sim.address, json!({})).await;
+    let node = Node::default();
+    let mut console = bmc.open_console(&node).await.unwrap();
+    let (mut port, _) = sim.serial.accept().await.unwrap();
+    let text: Vec<u8> = (0..2000u32).flat_map(|line| format!("line {line}\r\n").into_bytes()).collect();
+    port.write_all(&text).await.unwrap();
+    assert!(read(&mut console, text.len()).await == text, "all that the machine prints arrives");
+    console.input.send(ConsoleInput::Bytes(text[..1000].to_vec().into())).await.unwrap();
+    let mut typed = vec![0; 1000];
+    port.read_exact(&mut typed).await.unwrap();
+    assert!(typed == text[..1000], "all that is typed arrives");
+
+    let other = driver_with(sim.address, json!({})).await;
+    let error = other.open_console(&node).await.unwrap_err();
+    assert!(matches!(error, BmcError::ConsoleTaken { .. }), "{error}");
+    bmc.close().await;
+    ipmitool_sees_the_serial_port(&sim, &mut port).await;
+}
+
+/// `ipmitool sol activate` works, so no console was left active.
+async fn ipmitool_sees_the_serial_port(sim: &IpmiSim, port: &mut tokio::net::TcpStream) {
+    let mut ipmitool = SolByIpmitool::start(sim.address, "3", "admin");
+    ipmitool.shows("SOL Session operational").await;
+    port.write_all(b"hello ipmitool").await.expect("ipmi_sim reads its serial port");
+    ipmitool.shows("hello ipmitool").await;
 }

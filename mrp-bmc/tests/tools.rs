@@ -7,9 +7,9 @@ mod support;
 use std::net::SocketAddr;
 
 use mrp_bmc::sim::{BmcSimulator, SimConfig};
-use mrp_core::bmc::{BootDevice, BootOverride, Power};
+use mrp_core::bmc::{BootDevice, BootOverride, ConsoleInput, Power};
 use mrp_core::secret::Secret;
-use support::simulator;
+use support::{SolByIpmitool, eventually, simulator};
 use tokio::process::Command;
 
 /// The longest password that IPMI 2.0 allows.
@@ -107,6 +107,35 @@ async fn ipmitool_finds_what_it_asks_a_bmc_for() {
     assert!(ciphers.contains("17") && ciphers.contains("hmac_sha256"), "{ciphers}");
     ipmitool(address, "17", &["mc", "guid"]).await;
     assert!(ipmitool(address, "17", &["channel", "info", "1"]).await.contains("802.3 LAN"));
+}
+
+#[tokio::test]
+async fn ipmitool_has_the_console_and_hands_it_back() {
+    for suite in ["17", "3"] {
+        let bmc = bmc().await;
+        let address = bmc.local_addr();
+        let mut typed = bmc.typed();
+        let mut sol = SolByIpmitool::start(address, suite, PASSWORD);
+        sol.shows("SOL Session operational").await;
+        ipmitool(address, suite, &["chassis", "power", "on"]).await;
+        sol.shows("login: ").await;
+        sol.type_in("root").await;
+        sol.shows("login: root").await;
+        let ConsoleInput::Bytes(first) = typed.recv().await.expect("it was typed") else {
+            panic!("no break was typed");
+        };
+        assert_eq!(first[0], b'r');
+        let mut second = SolByIpmitool::start(address, suite, PASSWORD);
+        second.shows("SOL payload already active on another session").await;
+        ipmitool(address, suite, &["sol", "deactivate"]).await;
+        assert!(!bmc.console_is_open(), "suite {suite}");
+        let mut third = SolByIpmitool::start(address, suite, PASSWORD);
+        third.shows("SOL Session operational").await;
+        third.type_in("\r~.").await;
+        eventually("ipmitool closes the console", || !bmc.console_is_open()).await;
+        let info = ipmitool(address, suite, &["sol", "info", "1"]).await;
+        assert!(info.contains("115.2") && info.contains("Enabled                         : true"), "{info}");
+    }
 }
 
 #[tokio::test]

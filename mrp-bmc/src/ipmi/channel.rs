@@ -70,8 +70,13 @@ impl Channel {
         self.peer_session_id
     }
 
-    /// Makes the datagram that carries an IPMI message, with the session's next sequence number.
-    pub(crate) fn seal(&mut self, message: &[u8], iv: [u8; 16]) -> Vec<u8> {
+    /// The cipher suite.
+    pub(crate) fn suite(&self) -> CipherSuite {
+        self.suite
+    }
+
+    /// Makes the datagram that carries a payload, with the session's next sequence number.
+    pub(crate) fn seal(&mut self, payload_type: PayloadType, message: &[u8], iv: [u8; 16]) -> Vec<u8> {
         self.sequence = self.sequence.checked_add(1).unwrap_or(1);
         let encrypted = self.suite.has_confidentiality();
         let payload =
@@ -79,7 +84,7 @@ impl Channel {
         let packet = RmcpPlus {
             encrypted,
             authenticated: self.suite.has_integrity(),
-            payload_type: PayloadType::Ipmi,
+            payload_type,
             session_id: self.peer_session_id,
             session_sequence_number: self.sequence,
             payload,
@@ -99,10 +104,10 @@ impl Channel {
         datagram
     }
 
-    /// Opens a packet (without its RMCP header) that the peer sealed, and returns the IPMI message.
-    pub(crate) fn open(&mut self, body: &[u8]) -> Result<Vec<u8>, Rejected> {
+    /// Opens a packet (without its RMCP header) that the peer sealed, and returns its payload.
+    pub(crate) fn open(&mut self, body: &[u8]) -> Result<(PayloadType, Vec<u8>), Rejected> {
         let packet = RmcpPlus::decode(body)?;
-        if packet.session_id != self.own_session_id || packet.payload_type != PayloadType::Ipmi {
+        if packet.session_id != self.own_session_id || !packet.payload_type.is_in_session() {
             return Err(Rejected::OtherSession);
         }
         let protected = (packet.authenticated, packet.encrypted);
@@ -122,9 +127,10 @@ impl Channel {
             return Err(Rejected::Replayed);
         }
         if packet.encrypted {
-            return decrypt(&self.confidentiality_key, &packet.payload).ok_or(Rejected::Decryption);
+            let payload = decrypt(&self.confidentiality_key, &packet.payload).ok_or(Rejected::Decryption)?;
+            return Ok((packet.payload_type, payload));
         }
-        Ok(packet.payload)
+        Ok((packet.payload_type, packet.payload))
     }
 }
 
@@ -172,9 +178,11 @@ mod tests {
         for id in CipherSuite::known_ids() {
             let (mut console, mut bmc) = pair(id);
             for message in [b"".as_slice(), b"a message", &[7; 100]] {
-                let datagram = console.seal(message, [9; 16]);
-                assert_eq!(bmc.open(&datagram[4..]).as_deref(), Ok(message), "suite {id}");
-                assert_eq!(bmc.open(&datagram[4..]), Err(Rejected::Replayed));
+                for kind in [PayloadType::Ipmi, PayloadType::Sol] {
+                    let datagram = console.seal(kind, message, [9; 16]);
+                    assert_eq!(bmc.open(&datagram[4..]), Ok((kind, message.to_vec())), "suite {id}");
+                    assert_eq!(bmc.open(&datagram[4..]), Err(Rejected::Replayed));
+                }
             }
         }
     }
@@ -183,7 +191,7 @@ mod tests {
     fn every_flipped_bit_is_noticed() {
         for id in [3, 17] {
             let (mut console, mut bmc) = pair(id);
-            let datagram = console.seal(b"power on", [9; 16]);
+            let datagram = console.seal(PayloadType::Ipmi, b"power on", [9; 16]);
             for bit in 0..(datagram.len() - 4) * 8 {
                 let mut forged = datagram[4..].to_vec();
                 forged[bit / 8] ^= 1 << (bit % 8);

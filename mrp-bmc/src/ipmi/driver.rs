@@ -1,13 +1,15 @@
 //! The driver `plain`: a BMC that speaks IPMI 2.0 over RMCP+ and serves one machine.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use mrp_core::bmc::{
-    Bmc, BmcConfig, BmcError, BootDevice, BootOverride, Capabilities, Node, OpenBmc, Power, PowerAction,
+    Bmc, BmcConfig, BmcError, BootDevice, BootOverride, Capabilities, Console, Node, OpenBmc, Power,
+    PowerAction,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
 
 use super::options;
 use super::wire::chassis_control::ChassisControl;
@@ -19,6 +21,7 @@ use super::wire::system_boot_options::{
 };
 use super::wire::{Message, completion_code};
 
+mod console;
 mod failure;
 mod link;
 
@@ -28,12 +31,15 @@ use link::{Link, Repeat, Target};
 /// A node that the BMC is just cycling may still report "off"; so long it is given to come on by itself.
 const CYCLE_PAUSE: Duration = Duration::from_millis(500);
 
-/// An IPMI 2.0 BMC. One session is kept and shared; concurrent calls queue for it. The node's own address is not used, since
-/// there is only one node.
+/// An IPMI 2.0 BMC. One session is kept and shared; concurrent calls queue for it. Each open console has a session beside it.
+/// The node's own address is not used, since there is only one node.
 #[derive(Debug)]
 pub struct IpmiBmc {
     target: Arc<Target>,
     link: Mutex<Link>,
+    consoles: std::sync::Mutex<JoinSet<()>>,
+    /// Ends the consoles: when it changes, and when the driver is dropped.
+    closing: watch::Sender<()>,
 }
 
 #[async_trait]
@@ -48,14 +54,15 @@ impl OpenBmc for IpmiBmc {
         let (options, login) = options::read(&config)?;
         let address = options::address(&config.address)?;
         let target = Arc::new(Target { address, login: Arc::new(login), options });
-        Ok(Self { link: Mutex::new(Link::new(target.clone())), target })
+        let link = Mutex::new(Link::new(target.clone()));
+        Ok(Self { target, link, consoles: std::sync::Mutex::default(), closing: watch::Sender::default() })
     }
 }
 
 #[async_trait]
 impl Bmc for IpmiBmc {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { reset: true, soft_power: true, set_boot: true, read_boot: true, console: false }
+        Capabilities { reset: true, soft_power: true, set_boot: true, read_boot: true, console: true }
     }
 
     async fn power(&self, _node: &Node) -> Result<Power, BmcError> {
@@ -89,8 +96,31 @@ impl Bmc for IpmiBmc {
         override_of(flags).map(Some).ok_or(unknown)
     }
 
+    async fn open_console(&self, _node: &Node) -> Result<Console, BmcError> {
+        const OPERATION: &str = "opening the serial console";
+        let open = async |link: &mut Link| Ok(link.for_console());
+        let link = self.bounded(OPERATION, open).await?;
+        let opening = console::open(link, self.target.clone(), self.closing.subscribe());
+        let (console, carrier) = self.in_time(OPERATION, opening).await?;
+        let mut consoles = self.consoles();
+        while consoles.try_join_next().is_some() {}
+        consoles.spawn(carrier);
+        drop(consoles);
+        Ok(console)
+    }
+
+    async fn reset_console(&self, _node: &Node) -> Result<(), BmcError> {
+        let privilege = self.target.login.privilege;
+        self.bounded("resetting the serial console", async |link| console::reset(link, privilege).await).await
+    }
+
     async fn close(&self) {
-        let close = async { self.link.lock().await.close().await };
+        self.closing.send_replace(());
+        let close = async {
+            let mut consoles = std::mem::take(&mut *self.consoles());
+            while consoles.join_next().await.is_some() {}
+            self.link.lock().await.close().await;
+        };
         // Behind a call that hangs: the BMC ends the session by itself when it is idle.
         let _ = tokio::time::timeout(self.target.options.limit, close).await;
     }
@@ -98,19 +128,33 @@ impl Bmc for IpmiBmc {
 
 impl Drop for IpmiBmc {
     fn drop(&mut self) {
-        self.link.get_mut().close_now();
+        // They end by themselves, and tell the BMC so.
+        self.consoles().detach_all();
     }
 }
 
 impl IpmiBmc {
+    fn consoles(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.consoles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits for the session, does something with it, and puts a bound on both.
     async fn bounded<T>(
         &self,
         operation: &'static str,
         act: impl AsyncFnOnce(&mut Link) -> Result<T, CallError>,
     ) -> Result<T, BmcError> {
-        let address = &self.target.address;
         let call = async { act(&mut *self.link.lock().await).await };
+        self.in_time(operation, call).await
+    }
+
+    /// Puts a bound on a call and says what it was.
+    async fn in_time<T>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, BmcError> {
+        let address = &self.target.address;
         match tokio::time::timeout(self.target.options.limit, call).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => match error.into_error(address, operation) {

@@ -24,6 +24,8 @@ pub(crate) struct Options {
     pub(crate) retry: Retry,
     /// Bounds a whole call.
     pub(crate) limit: Duration,
+    /// How often an open console asks the BMC whether it still has it, which keeps its session.
+    pub(crate) keep_alive: Duration,
 }
 
 /// JSON Schema of the options.
@@ -59,6 +61,10 @@ pub(crate) fn schema() -> Value {
             "timeout_ms": {
                 "type": "integer", "minimum": 100, "maximum": 120_000, "default": 20_000,
                 "description": "How long a whole call may take."
+            },
+            "keep_alive_ms": {
+                "type": "integer", "minimum": 100, "maximum": 50_000, "default": 20_000,
+                "description": "How often an open console asks the BMC whether it still has it. BMCs end sessions that                                 were idle for a minute; make it shorter for one that is less patient."
             }
         }
     })
@@ -67,7 +73,7 @@ pub(crate) fn schema() -> Value {
 /// Reads the options and the login of a BMC's configuration.
 pub(crate) fn read(config: &BmcConfig) -> Result<(Options, Login), BmcError> {
     let options = &config.options;
-    let known = ["cipher_suites", "boot_expiry_off", "retry_ms", "tries", "timeout_ms"];
+    let known = ["cipher_suites", "boot_expiry_off", "retry_ms", "tries", "timeout_ms", "keep_alive_ms"];
     if let Some(unknown) = options.keys().find(|key| !known.contains(&key.as_str())) {
         let known = known.join(", ");
         return Err(BmcError::Config(format!("there is no option {unknown:?}; the options are: {known}")));
@@ -84,6 +90,7 @@ pub(crate) fn read(config: &BmcConfig) -> Result<(Options, Login), BmcError> {
             tries: u32::try_from(tries).expect("at most 50"),
         },
         limit: Duration::from_millis(integer(options, "timeout_ms", 20_000, 100, 120_000)?),
+        keep_alive: Duration::from_millis(integer(options, "keep_alive_ms", 20_000, 100, 50_000)?),
     };
     Ok((read, login(config)?))
 }

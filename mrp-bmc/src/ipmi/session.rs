@@ -16,6 +16,7 @@ use super::crypto::CipherSuite;
 use super::wire::close_session::CloseSession;
 use super::wire::lan_message::{Request, Response};
 use super::wire::rmcp::RmcpHeader;
+use super::wire::rmcp_plus::PayloadType;
 use super::wire::{Command, DecodeError, Message};
 
 mod login;
@@ -68,7 +69,15 @@ pub(crate) struct Retry {
 impl Retry {
     /// The longest wait that a first wait below it grows to.
     pub(crate) const LONGEST: Duration = Duration::from_secs(2);
+
+    /// The wait that follows a wait.
+    pub(crate) fn after(wait: Duration) -> Duration {
+        (wait * 3 / 2).min(Self::LONGEST).max(wait)
+    }
 }
+
+/// Packets of the serial console that wait to be taken; what comes beyond them is dropped, and repeated by the BMC.
+const MAX_SOL_PACKETS: usize = 64;
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +129,7 @@ pub(crate) struct Session {
     ivs: u64,
     transmit: VecDeque<Vec<u8>>,
     events: VecDeque<Event>,
+    sol_packets: VecDeque<Vec<u8>>,
     dropped: u64,
     /// Why the last datagram of this step was dropped.
     last_drop: Option<Rejected>,
@@ -175,6 +185,7 @@ impl Session {
             ivs: 0,
             transmit: VecDeque::new(),
             events: VecDeque::new(),
+            sol_packets: VecDeque::new(),
             dropped: 0,
             last_drop: None,
         };
@@ -210,9 +221,30 @@ impl Session {
         let State::Active { channel, pending } = &mut self.state else {
             return self.fail(Failure::Silent { step: "a request after the session's end" });
         };
-        self.transmit.push_back(channel.seal(&request.to_bytes(), iv));
+        self.transmit.push_back(channel.seal(PayloadType::Ipmi, &request.to_bytes(), iv));
         *pending = Some(request);
         self.start_timer(retry, None, now);
+    }
+
+    /// Sends a packet of the serial console. Nothing happens outside a session.
+    pub(crate) fn send_sol(&mut self, packet: &[u8]) {
+        let iv = self.next_iv();
+        if let State::Active { channel, .. } = &mut self.state {
+            self.transmit.push_back(channel.seal(PayloadType::Sol, packet, iv));
+        }
+    }
+
+    /// The next packet of the serial console.
+    pub(crate) fn poll_sol(&mut self) -> Option<Vec<u8>> {
+        self.sol_packets.pop_front()
+    }
+
+    /// The suite of the session; `None` unless it is established.
+    pub(crate) fn suite(&self) -> Option<CipherSuite> {
+        match &self.state {
+            State::Active { channel, .. } => Some(channel.suite()),
+            State::LoggingIn(_) | State::Ended => None,
+        }
     }
 
     /// Ends the session: tells the BMC once and does not wait for its answer.
@@ -221,7 +253,7 @@ impl Session {
         if let State::Active { channel, .. } = &mut self.state {
             let close = CloseSession { session_id: channel.peer_session_id() };
             let request = Request::to_bmc(CloseSession::NET_FN, CloseSession::CMD, rq_seq, close.to_bytes());
-            self.transmit.push_back(channel.seal(&request.to_bytes(), iv));
+            self.transmit.push_back(channel.seal(PayloadType::Ipmi, &request.to_bytes(), iv));
         }
         self.state = State::Ended;
         self.timer = None;
@@ -246,14 +278,14 @@ impl Session {
             return self.give_up(now);
         }
         timer.tries_left -= 1;
-        timer.wait = (timer.wait * 3 / 2).min(Retry::LONGEST).max(timer.wait);
+        timer.wait = Retry::after(timer.wait);
         timer.deadline = now + timer.wait;
         if let Some(datagram) = timer.datagram.clone() {
             return self.transmit.push_back(datagram);
         }
         let iv = self.next_iv();
         if let State::Active { channel, pending: Some(request) } = &mut self.state {
-            self.transmit.push_back(channel.seal(&request.to_bytes(), iv));
+            self.transmit.push_back(channel.seal(PayloadType::Ipmi, &request.to_bytes(), iv));
         }
     }
 
@@ -276,8 +308,14 @@ impl Session {
         match &mut self.state {
             State::LoggingIn(_) => self.accept_login(body, now),
             State::Active { channel, pending } => {
-                let message = channel.open(body)?;
-                let response = Response::decode(&message)?;
+                let (payload_type, payload) = channel.open(body)?;
+                if payload_type == PayloadType::Sol {
+                    if self.sol_packets.len() < MAX_SOL_PACKETS {
+                        self.sol_packets.push_back(payload);
+                    }
+                    return Ok(());
+                }
+                let response = Response::decode(&payload)?;
                 pending.take_if(|request| answers(&response, request)).ok_or(Rejected::Stray)?;
                 self.timer = None;
                 let Response { completion_code, data, .. } = response;

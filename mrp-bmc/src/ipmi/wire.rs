@@ -12,11 +12,13 @@ pub(crate) mod get_chassis_status;
 pub(crate) mod get_device_id;
 pub(crate) mod lan_message;
 pub(crate) mod open_session;
+pub(crate) mod payload_activation;
 pub(crate) mod rakp;
 pub(crate) mod rmcp;
 pub(crate) mod rmcp_plus;
 pub(crate) mod session_v15;
 pub(crate) mod set_session_privilege;
+pub(crate) mod sol_packet;
 pub(crate) mod system_boot_options;
 
 #[cfg(test)]
@@ -63,6 +65,9 @@ pub(crate) trait Command: Message {
 pub(crate) const NET_FN_CHASSIS: u8 = 0x00;
 /// Network function App (table 5-1).
 pub(crate) const NET_FN_APP: u8 = 0x06;
+
+/// Network function Transport (table 5-1).
+pub(crate) const NET_FN_TRANSPORT: u8 = 0x0c;
 
 /// An answer without data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,15 @@
 //! The BMC without its socket: a datagram comes in, the datagrams that answer it go out.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
+
+use bytes::Bytes;
 
 use mrp_core::secret::random_bytes;
 
 use super::commands::{self, Caller};
-use super::machine::Machine;
+use super::node::Node;
 use super::sessions::Sessions;
 use super::{Faults, SimConfig};
 use crate::ipmi::channel::Rejected;
@@ -18,20 +21,72 @@ use crate::ipmi::wire::rmcp_plus::{AUTH_TYPE_RMCP_PLUS, PayloadType, RmcpPlus};
 use crate::ipmi::wire::session_v15::SessionV15;
 use crate::ipmi::wire::{DecodeError, Message};
 
-/// A BMC with its machine and its sessions.
+/// A BMC with its nodes and its sessions.
 #[derive(Debug)]
 pub(crate) struct Bmc {
     pub(crate) config: SimConfig,
     pub(crate) faults: Faults,
-    pub(crate) machine: Machine,
+    /// The first is the one of a BMC that is asked without bridging.
+    pub(super) nodes: Vec<Node>,
     pub(crate) sessions: Sessions,
     pub(crate) guid: [u8; 16],
+    /// UDP port that it names as its own.
+    pub(super) port: u16,
+    /// What goes out though nobody has just asked.
+    outbox: VecDeque<(SocketAddr, Vec<u8>)>,
 }
 
 impl Bmc {
     pub(crate) fn new(config: SimConfig, guid: [u8; 16]) -> Self {
-        let machine = Machine::new(&config);
-        Self { config, faults: Faults::default(), machine, sessions: Sessions::default(), guid }
+        let nodes = vec![Node::new(&config)];
+        let (faults, sessions, outbox) = (Faults::default(), Sessions::default(), VecDeque::new());
+        Self { config, faults, nodes, sessions, guid, port: 623, outbox }
+    }
+
+    /// When [`Bmc::advance`] is due.
+    pub(crate) fn next_change(&self) -> Option<Instant> {
+        self.nodes.iter().filter_map(Node::next_change).min()
+    }
+
+    /// Lets happen what is due.
+    pub(crate) fn advance(&mut self, now: Instant) {
+        for node in &mut self.nodes {
+            node.advance(now);
+        }
+        self.collect(now);
+    }
+
+    /// The next datagram that goes out though nobody has just asked.
+    pub(crate) fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+        if self.faults.silent { None } else { self.outbox.pop_front() }
+    }
+
+    /// A node prints on its serial port.
+    pub(super) fn print(&mut self, node: usize, characters: Bytes, now: Instant) {
+        self.nodes[node].serial.print(characters, now);
+        self.collect(now);
+    }
+
+    /// The node whose console is active in a session that still lives.
+    pub(super) fn console_of(&mut self, node: usize, now: Instant) -> Option<u32> {
+        let session = self.nodes[node].serial.session()?;
+        let timeout = self.config.session_timeout;
+        if !self.sessions.contains(session, timeout, now) {
+            self.nodes[node].serial.deactivate();
+        }
+        self.nodes[node].serial.session()
+    }
+
+    /// Seals what the consoles have to send.
+    fn collect(&mut self, now: Instant) {
+        let timeout = self.config.session_timeout;
+        for node in &mut self.nodes {
+            while let Some((id, packet)) = node.serial.poll_transmit() {
+                let session = self.sessions.active(id, timeout, now);
+                let sealed = session.and_then(|session| session.seal_sol(&packet));
+                self.outbox.extend(sealed);
+            }
+        }
     }
 
     /// Answers a datagram. What it cannot read it ignores.
@@ -43,7 +98,9 @@ impl Bmc {
             return vec![random_bytes::<24>().to_vec()];
         }
         let body = RmcpHeader::strip(datagram).map_err(Rejected::from);
-        body.and_then(|body| self.answer(peer, body, now)).unwrap_or_default()
+        let answers = body.and_then(|body| self.answer(peer, body, now)).unwrap_or_default();
+        self.advance(now);
+        answers
     }
 
     fn answer(&mut self, peer: SocketAddr, body: &[u8], now: Instant) -> Result<Vec<Vec<u8>>, Rejected> {
@@ -55,7 +112,7 @@ impl Bmc {
         }
         let packet = RmcpPlus::decode(body)?;
         if packet.session_id != 0 {
-            return self.in_session(packet.session_id, body, now);
+            return self.in_session(packet.session_id, peer, body, now);
         }
         let answer = self.handshake(peer, &packet, now)?;
         let answer = answer.map(|(kind, payload)| RmcpPlus::outside_session(kind, payload));
@@ -89,7 +146,9 @@ impl Bmc {
                 let rakp4 = self.sessions.rakp3(&Rakp3::decode(payload)?, &key, now);
                 rakp4.map(|rakp4| (PayloadType::Rakp4, rakp4.to_bytes()))
             }
-            PayloadType::OpenSessionResponse | PayloadType::Rakp2 | PayloadType::Rakp4 => None,
+            PayloadType::OpenSessionResponse | PayloadType::Rakp2 | PayloadType::Rakp4 | PayloadType::Sol => {
+                None
+            }
         })
     }
 
@@ -97,17 +156,32 @@ impl Bmc {
         commands::answer(self, request, &Caller::OUTSIDE, now)
     }
 
-    fn in_session(&mut self, id: u32, body: &[u8], now: Instant) -> Result<Vec<Vec<u8>>, Rejected> {
+    fn in_session(
+        &mut self,
+        id: u32,
+        peer: SocketAddr,
+        body: &[u8],
+        now: Instant,
+    ) -> Result<Vec<Vec<u8>>, Rejected> {
         let timeout = self.config.session_timeout;
         let session = self.sessions.active(id, timeout, now).ok_or(Rejected::OtherSession)?;
         let channel = session.channel.as_mut().ok_or(Rejected::OtherSession)?;
-        let request = Request::decode(&channel.open(body)?)?;
+        let (payload_type, payload) = channel.open(body)?;
+        session.peer = peer;
+        if payload_type == PayloadType::Sol {
+            // Characters do not keep a session, as with some BMCs.
+            let holder = self.nodes.iter_mut().find(|node| node.serial.session() == Some(id));
+            holder.ok_or(Rejected::Stray)?.typed(&payload, now);
+            return Ok(Vec::new());
+        }
+        let request = Request::decode(&payload)?;
         session.touch(now);
-        let caller = Caller { session: Some(id), privilege: session.privilege, limit: session.limit };
+        let suite = Some(session.suite);
+        let caller = Caller { session: Some(id), suite, privilege: session.privilege, limit: session.limit };
         // The session may be gone after its own Close Session, whose answer still belongs to it.
         let mut channel = session.channel.take().ok_or(Rejected::OtherSession)?;
         let answer = commands::answer(self, &request, &caller, now);
-        let sealed = answer.map(|answer| channel.seal(&answer.to_bytes(), random_bytes()));
+        let sealed = answer.map(|answer| channel.seal(PayloadType::Ipmi, &answer.to_bytes(), random_bytes()));
         self.sessions.put_back(id, channel);
         let Some(sealed) = sealed else { return Ok(Vec::new()) };
         if !self.faults.forged {

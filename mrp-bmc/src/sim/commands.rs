@@ -5,6 +5,7 @@ use std::time::Instant;
 use mrp_core::bmc::Power;
 
 use super::bmc::Bmc;
+use super::payload;
 use crate::ipmi::crypto::CipherSuite;
 use crate::ipmi::wire::chassis_control::ChassisControl;
 use crate::ipmi::wire::close_session::CloseSession;
@@ -16,11 +17,14 @@ use crate::ipmi::wire::get_channel_cipher_suites::{
 use crate::ipmi::wire::get_chassis_status::{ChassisStatus, GetChassisStatus};
 use crate::ipmi::wire::get_device_id::{DeviceId, GetDeviceId};
 use crate::ipmi::wire::lan_message::{Request, Response};
+use crate::ipmi::wire::payload_activation::{
+    ActivatePayload, DeactivatePayload, GetPayloadActivationStatus, GetPayloadInstanceInfo,
+};
 use crate::ipmi::wire::set_session_privilege::{SessionPrivilege, SetSessionPrivilege, level};
 use crate::ipmi::wire::system_boot_options::{
     BootFlags, BootOption, GetSystemBootOptions, SetSystemBootOptions, parameter,
 };
-use crate::ipmi::wire::{Command, Message, NET_FN_APP, NET_FN_CHASSIS};
+use crate::ipmi::wire::{Command, Message, NET_FN_APP, NET_FN_CHASSIS, NET_FN_TRANSPORT};
 
 /// The channel that the LAN is.
 const CHANNEL: u8 = 1;
@@ -30,11 +34,14 @@ const GET_SESSION_INFO: u8 = 0x3d;
 const GET_CHANNEL_ACCESS: u8 = 0x41;
 const GET_CHANNEL_INFO: u8 = 0x42;
 const GET_CHASSIS_CAPABILITIES: u8 = 0x00;
+const GET_SOL_PARAMETERS: u8 = 0x22;
 
 /// Who sends a command.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Caller {
     pub(super) session: Option<u32>,
+    /// The session's cipher suite.
+    pub(super) suite: Option<CipherSuite>,
     /// Privilege level in force.
     pub(super) privilege: u8,
     /// The level that the session may reach.
@@ -43,10 +50,10 @@ pub(super) struct Caller {
 
 impl Caller {
     /// Somebody without a session.
-    pub(super) const OUTSIDE: Self = Self { session: None, privilege: 0, limit: 0 };
+    pub(super) const OUTSIDE: Self = Self { session: None, suite: None, privilege: 0, limit: 0 };
 }
 
-type Answer = Result<Vec<u8>, u8>;
+pub(super) type Answer = Result<Vec<u8>, u8>;
 
 /// Answers a command. `None`: the BMC stays silent.
 pub(super) fn answer(bmc: &mut Bmc, request: &Request, caller: &Caller, now: Instant) -> Option<Response> {
@@ -59,7 +66,8 @@ pub(super) fn answer(bmc: &mut Bmc, request: &Request, caller: &Caller, now: Ins
         Some(needed) if needed > caller.privilege => Err(code::INSUFFICIENT_PRIVILEGE),
         Some(_) if bmc.faults.busy && request.net_fn == NET_FN_CHASSIS => Err(code::NODE_BUSY),
         Some(_) if request.net_fn == NET_FN_CHASSIS => chassis(bmc, request, now),
-        Some(_) => app(bmc, request, caller),
+        Some(_) if request.net_fn == NET_FN_TRANSPORT => sol_parameter(bmc, request),
+        Some(_) => app(bmc, request, caller, now),
     };
     Some(match answer {
         Ok(data) => request.answer(code::OK, data),
@@ -75,6 +83,9 @@ fn privilege_of(key: (u8, u8)) -> Option<u8> {
             level::USER
         }
         (NET_FN_APP, GET_CHANNEL_INFO | SetSessionPrivilege::CMD | CloseSession::CMD) => level::USER,
+        (NET_FN_APP, GetPayloadActivationStatus::CMD | GetPayloadInstanceInfo::CMD) => level::USER,
+        (NET_FN_APP, ActivatePayload::CMD | DeactivatePayload::CMD) => level::OPERATOR,
+        (NET_FN_TRANSPORT, GET_SOL_PARAMETERS) => level::USER,
         (NET_FN_CHASSIS, GET_CHASSIS_CAPABILITIES | GetChassisStatus::CMD) => level::USER,
         (NET_FN_CHASSIS, ChassisControl::CMD | SetSystemBootOptions::CMD | GetSystemBootOptions::CMD) => {
             level::OPERATOR
@@ -83,7 +94,7 @@ fn privilege_of(key: (u8, u8)) -> Option<u8> {
     })
 }
 
-fn app(bmc: &mut Bmc, request: &Request, caller: &Caller) -> Answer {
+fn app(bmc: &mut Bmc, request: &Request, caller: &Caller, now: Instant) -> Answer {
     match request.cmd {
         GetChannelAuthCapabilities::CMD => auth_capabilities(bmc, &read(request)?),
         GetChannelCipherSuites::CMD => cipher_suites(bmc, &read(request)?),
@@ -95,6 +106,10 @@ fn app(bmc: &mut Bmc, request: &Request, caller: &Caller) -> Answer {
             // Invalid session id in request (section 22.19).
             if bmc.sessions.remove(session_id) { Ok(Vec::new()) } else { Err(0x87) }
         }
+        ActivatePayload::CMD => payload::activate(bmc, &read(request)?, caller, now),
+        DeactivatePayload::CMD => payload::deactivate(bmc, &read(request)?, caller, now),
+        GetPayloadActivationStatus::CMD => payload::status(bmc, &read(request)?, now),
+        GetPayloadInstanceInfo::CMD => payload::instance(bmc, &read(request)?, now),
         // Handle, possible and active sessions, user, privilege, channel with "IPMI 2.0" (section 22.20).
         GET_SESSION_INFO => {
             let limit = u8::try_from(bmc.config.max_sessions).unwrap_or(u8::MAX);
@@ -113,12 +128,12 @@ fn chassis(bmc: &mut Bmc, request: &Request, now: Instant) -> Answer {
         // No intrusion sensor or front panel lock; all devices are the BMC (section 28.1).
         GET_CHASSIS_CAPABILITIES => Ok(vec![0x00, 0x20, 0x20, 0x20, 0x20]),
         GetChassisStatus::CMD => {
-            let current_power_state = u8::from(bmc.machine.power(now) == Power::On);
-            let last_power_event = bmc.machine.last_power_event;
+            let current_power_state = u8::from(bmc.nodes[0].machine.power(now) == Power::On);
+            let last_power_event = bmc.nodes[0].machine.last_power_event;
             Ok(ChassisStatus { current_power_state, last_power_event, misc_state: 0 }.to_bytes())
         }
         ChassisControl::CMD => {
-            bmc.machine.control(read(request)?, now);
+            bmc.nodes[0].machine.control(read(request)?, now);
             Ok(Vec::new())
         }
         SetSystemBootOptions::CMD => set_boot_option(bmc, &read(request)?, now),
@@ -130,11 +145,13 @@ fn chassis(bmc: &mut Bmc, request: &Request, now: Instant) -> Answer {
 fn set_boot_option(bmc: &mut Bmc, set: &SetSystemBootOptions, now: Instant) -> Answer {
     match (set.parameter, set.data.as_slice()) {
         (parameter::SET_IN_PROGRESS, [state]) if *state <= 2 => {}
-        (parameter::BOOT_FLAG_VALID_BIT_CLEARING, [bits]) => bmc.machine.valid_bit_clearing = *bits & 0x1f,
+        (parameter::BOOT_FLAG_VALID_BIT_CLEARING, [bits]) => {
+            bmc.nodes[0].machine.valid_bit_clearing = *bits & 0x1f
+        }
         (parameter::BOOT_INFO_ACKNOWLEDGE, [_, _]) => {}
         (parameter::BOOT_FLAGS, data) => {
             let flags = BootFlags::decode(data).map_err(|_| code::REQUEST_DATA_TRUNCATED)?;
-            bmc.machine.set_flags(flags, now);
+            bmc.nodes[0].machine.set_flags(flags, now);
         }
         (1 | 2 | 6 | 7, _) | (8.., _) => return Err(code::PARAMETER_NOT_SUPPORTED),
         _ => return Err(code::INVALID_DATA_FIELD),
@@ -145,10 +162,10 @@ fn set_boot_option(bmc: &mut Bmc, set: &SetSystemBootOptions, now: Instant) -> A
 fn get_boot_option(bmc: &mut Bmc, get: &GetSystemBootOptions, now: Instant) -> Answer {
     let data = match get.parameter {
         parameter::SET_IN_PROGRESS => vec![0],
-        parameter::BOOT_FLAG_VALID_BIT_CLEARING => vec![bmc.machine.valid_bit_clearing],
+        parameter::BOOT_FLAG_VALID_BIT_CLEARING => vec![bmc.nodes[0].machine.valid_bit_clearing],
         parameter::BOOT_INFO_ACKNOWLEDGE => vec![0, 0],
         parameter::BOOT_FLAGS => {
-            let flags = bmc.machine.flags(now);
+            let flags = bmc.nodes[0].machine.flags(now);
             let lossy = BootFlags { data2: flags.device(), ..BootFlags::default() };
             if bmc.faults.lossy_boot { lossy } else { flags }.to_bytes()
         }
@@ -157,6 +174,26 @@ fn get_boot_option(bmc: &mut Bmc, get: &GetSystemBootOptions, now: Instant) -> A
     let option =
         BootOption { parameter_version: 1, parameter_invalid: false, parameter: get.parameter, data };
     Ok(option.to_bytes())
+}
+
+/// Get SOL Configuration Parameters (section 26.3): SOL is on, for operators, with 115,200 bits a second on this port.
+fn sol_parameter(bmc: &Bmc, request: &Request) -> Answer {
+    let [channel, selector, ..] = request.data.as_slice() else { return Err(code::REQUEST_DATA_TRUNCATED) };
+    if channel & 0x80 != 0 {
+        return Ok(vec![0x11]);
+    }
+    let value: &[u8] = match selector {
+        0 => &[0],
+        1 => &[u8::from(bmc.config.console)],
+        2 => &[0xc0 | level::OPERATOR],
+        3 => &[4, 96],
+        4 => &[7, 50],
+        5 | 6 => &[0x0a],
+        7 => &[CHANNEL],
+        8 => &bmc.port.to_le_bytes(),
+        _ => return Err(code::PARAMETER_NOT_SUPPORTED),
+    };
+    Ok([&[0x11], value].concat())
 }
 
 fn auth_capabilities(bmc: &Bmc, request: &GetChannelAuthCapabilities) -> Answer {

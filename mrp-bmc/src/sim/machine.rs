@@ -35,6 +35,8 @@ pub(crate) struct Machine {
     pub(super) last_power_event: u8,
     changes: VecDeque<(Instant, Change)>,
     events: broadcast::Sender<MachineEvent>,
+    /// What its firmware printed and nobody has fetched.
+    printed: String,
     boot_expiry: Duration,
     power_delay: Duration,
     cycle_pause: Duration,
@@ -47,6 +49,7 @@ impl Machine {
             power: config.power,
             flags: BootFlags::default(),
             expires: None,
+            printed: String::new(),
             valid_bit_clearing: 0,
             last_power_event: 0,
             changes: VecDeque::new(),
@@ -107,6 +110,11 @@ impl Machine {
         self.advance(now);
     }
 
+    /// What was printed on the serial port since it was fetched last.
+    pub(super) fn take_printed(&mut self) -> String {
+        std::mem::take(&mut self.printed)
+    }
+
     /// When [`Machine::advance`] is due.
     pub(super) fn next_change(&self) -> Option<Instant> {
         self.changes.front().map(|(due, _)| *due)
@@ -137,6 +145,8 @@ impl Machine {
     /// The firmware takes the boot flags: once, unless they are persistent.
     fn start(&mut self, now: Instant) -> Option<BootOverride> {
         let boot = self.boot(now);
+        let device = boot.map_or_else(|| "its first boot device".into(), |boot| boot.device.to_string());
+        self.printed.push_str(&format!("\r\nThe simulated machine starts from {device}.\r\nlogin: "));
         self.expires = None;
         if self.flags.data1 & BootFlags::PERSISTENT == 0 {
             self.flags.data1 &= !BootFlags::VALID;

@@ -12,6 +12,7 @@ use crate::ipmi::crypto::{CipherSuite, Rakp};
 use crate::ipmi::privilege_level;
 use crate::ipmi::wire::open_session::{OpenSessionRequest, OpenSessionResponse, OpenedSession};
 use crate::ipmi::wire::rakp::{Rakp1, Rakp2, Rakp2Proof, Rakp3, Rakp4, status};
+use crate::ipmi::wire::rmcp_plus::PayloadType;
 use crate::ipmi::wire::set_session_privilege::level;
 
 /// A login that is not finished within this time is forgotten.
@@ -20,9 +21,10 @@ const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// A session, from Open Session on.
 #[derive(Debug)]
 pub(crate) struct Session {
-    peer: SocketAddr,
+    /// Where its last packet came from.
+    pub(super) peer: SocketAddr,
     console_session_id: u32,
-    suite: CipherSuite,
+    pub(super) suite: CipherSuite,
     used: Instant,
     /// Since RAKP 1.
     rakp: Option<Rakp>,
@@ -87,6 +89,12 @@ impl Sessions {
         }
         let session = self.by_id.get_mut(&id).filter(|session| session.channel.is_some())?;
         Some(session)
+    }
+
+    /// True if there is such a session.
+    pub(super) fn contains(&mut self, id: u32, timeout: Duration, now: Instant) -> bool {
+        self.expire(timeout, now);
+        self.by_id.contains_key(&id)
     }
 
     pub(super) fn open(
@@ -227,6 +235,12 @@ impl Sessions {
 }
 
 impl Session {
+    /// The datagram that carries a packet of the serial console, and where it goes.
+    pub(super) fn seal_sol(&mut self, packet: &[u8]) -> Option<(SocketAddr, Vec<u8>)> {
+        let channel = self.channel.as_mut()?;
+        Some((self.peer, channel.seal(PayloadType::Sol, packet, random_bytes())))
+    }
+
     /// Notes that it was used.
     pub(super) fn touch(&mut self, now: Instant) {
         self.used = now;

@@ -12,6 +12,8 @@ use futures_util::future::join_all;
 use super::{Failure, Report, Verdict, ensure};
 use crate::bmc::{Bmc, BmcError, BootDevice, BootOverride, Capabilities, Node, Power, PowerAction};
 
+mod console;
+
 /// How long a node may take to reach a power state.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a node is watched that must not change.
@@ -39,7 +41,7 @@ impl std::fmt::Debug for Case {
 }
 
 macro_rules! cases {
-    ($($name:literal if $capability:literal ($applies:expr) => $run:ident,)*) => {
+    ($($name:literal if $capability:literal ($applies:expr) => $run:path,)*) => {
         &[$(Case {
             name: $name,
             applies: $applies,
@@ -68,6 +70,13 @@ pub const BMC: &[Case] = cases! {
     "setting the boot device is accepted" if "set_boot" (|it| it.set_boot) => boot_accepted,
     "setting the boot device is unsupported unless declared" if "the lack of set_boot" (|it| !it.set_boot) => set_boot_undeclared,
     "reading the boot device is unsupported unless declared" if "the lack of read_boot" (|it| !it.read_boot) => boot_undeclared,
+    "the console shows what is typed" if "console" (|it| it.console) => console::echoes,
+    "the console takes a break and goes on" if "console" (|it| it.console) => console::takes_breaks,
+    "a second console is told that it is taken" if "console" (|it| it.console) => console::second_is_refused,
+    "resetting the console frees it and tells its holder" if "console" (|it| it.console) => console::reset_frees,
+    "resetting a closed console is no error" if "console" (|it| it.console) => console::reset_when_closed,
+    "a console that is dropped is closed" if "console" (|it| it.console) => console::drop_closes,
+    "close ends consoles" if "console" (|it| it.console) => console::close_ends,
     "the console is unsupported unless declared" if "the lack of console" (|it| !it.console) => console_undeclared,
     "concurrent calls all succeed" if "power" (|_| true) => concurrent,
     "a call after close opens a session anew" if "power" (|_| true) => after_close,

@@ -10,6 +10,7 @@ use mrp_core::secret::random_bytes;
 use tokio::net::UdpSocket;
 
 use super::failure::{CallError, error, is_half_way, is_lost};
+use crate::ipmi::crypto::CipherSuite;
 use crate::ipmi::options::Options;
 use crate::ipmi::session::{Contact, Event, Failure, Login, Nonces, Retry, Session};
 use crate::ipmi::wire::close_session::CloseSession;
@@ -20,6 +21,8 @@ use crate::ipmi::wire::{Command, completion_code};
 const IDLE_LIMIT: Duration = Duration::from_secs(55);
 /// A session that was used before has probably been lost when so many tries stay unanswered.
 const TRIES_ON_KEPT_SESSION: u32 = 3;
+/// With 30% of the datagrams lost, each way, one packet in a thousand is lost so often.
+const CONSOLE_TRIES: u32 = 10;
 /// How often, and how far apart, a command is repeated that the BMC has no time for.
 const BUSY_TRIES: u32 = 4;
 const BUSY_PAUSE: Duration = Duration::from_millis(150);
@@ -47,13 +50,17 @@ pub(super) struct Target {
 pub(super) struct Link {
     target: Arc<Target>,
     contact: Contact,
+    retry: Retry,
+    /// How often a command is tried on a session that was used before.
+    tries_on_kept_session: u32,
     open: Option<Open>,
 }
 
+/// A session with its socket.
 #[derive(Debug)]
-struct Open {
-    socket: UdpSocket,
-    session: Session,
+pub(super) struct Open {
+    pub(super) socket: UdpSocket,
+    pub(super) session: Session,
     /// Privilege level in force.
     granted: u8,
     used: Instant,
@@ -63,7 +70,39 @@ struct Open {
 
 impl Link {
     pub(super) fn new(target: Arc<Target>) -> Self {
-        Self { target, contact: Contact::default(), open: None }
+        let retry = target.options.retry;
+        let tries_on_kept_session = retry.tries.min(TRIES_ON_KEPT_SESSION);
+        Self { target, contact: Contact::default(), retry, tries_on_kept_session, open: None }
+    }
+
+    /// A link for a console's session, which knows of the BMC what this one knows. It does not give up its session early,
+    /// since the console that was activated in it would go with it.
+    pub(super) fn for_console(&self) -> Self {
+        let retry = Retry { tries: self.retry.tries.max(CONSOLE_TRIES), ..self.retry };
+        let (target, contact) = (self.target.clone(), self.contact.clone());
+        Self { target, contact, retry, tries_on_kept_session: retry.tries, open: None }
+    }
+
+    /// How commands are repeated.
+    pub(super) fn retry(&self) -> Retry {
+        self.retry
+    }
+
+    /// The cipher suite of the session, which is opened if there is none.
+    pub(super) async fn suite(&mut self, needs: u8) -> Result<CipherSuite, BmcError> {
+        self.ready(needs).await?;
+        let suite = self.open.as_ref().and_then(|open| open.session.suite());
+        Ok(suite.expect("a session was made ready"))
+    }
+
+    /// True if the BMC gave the session this id.
+    pub(super) fn is_session(&self, id: u32) -> bool {
+        self.open.as_ref().is_some_and(|open| open.session.peer_session_id() == id)
+    }
+
+    /// The session that is open, for somebody else to keep and to close.
+    pub(super) fn take(&mut self) -> Option<Open> {
+        self.open.take()
     }
 
     /// Sends a command that needs a privilege level, and returns its answer.
@@ -94,15 +133,13 @@ impl Link {
 
     /// Ends the session and waits a moment for the BMC to say so.
     pub(super) async fn close(&mut self) {
-        let Some(mut open) = self.open.take() else { return };
-        let close = CloseSession { session_id: open.session.peer_session_id() };
-        let retry = Retry { tries: 2, ..self.target.options.retry };
-        // A close that gets lost costs the BMC a session slot for a minute, which is no reason to fail.
-        let _ = open.request(&close, retry).await;
+        if let Some(open) = self.open.take() {
+            open.close(self.target.options.retry).await;
+        }
     }
 
-    /// Ends the session without waiting, when the driver is dropped.
-    pub(super) fn close_now(&mut self) {
+    /// Ends the session without waiting.
+    fn close_now(&mut self) {
         if let Some(open) = self.open.take() {
             open.abandon();
         }
@@ -118,11 +155,11 @@ impl Link {
         loop {
             let kept = self.ready(needs).await?;
             let open = self.open.as_mut().expect("a session was made ready");
-            let mut retry = target.options.retry;
+            let mut retry = self.retry;
             if repeat == Repeat::Never {
                 retry = Retry { first_wait: retry.first_wait.max(Retry::LONGEST), tries: 1 };
             } else if kept {
-                retry.tries = retry.tries.min(TRIES_ON_KEPT_SESSION);
+                retry.tries = self.tries_on_kept_session;
             }
             match open.request(command, retry).await {
                 Ok(answer) => return Ok(answer),
@@ -146,8 +183,7 @@ impl Link {
             self.close_now();
         }
         if self.open.as_ref().is_some_and(|open| open.kept && open.granted < needs) {
-            let retry = self.target.options.retry;
-            let retry = Retry { tries: retry.tries.min(TRIES_ON_KEPT_SESSION), ..retry };
+            let retry = Retry { tries: self.tries_on_kept_session, ..self.retry };
             match self.try_raise(retry).await? {
                 Ok(()) => {}
                 Err(failure) if is_lost(&failure) => self.close_now(),
@@ -164,7 +200,7 @@ impl Link {
     }
 
     async fn raise(&mut self) -> Result<(), BmcError> {
-        let outcome = self.try_raise(self.target.options.retry).await?;
+        let outcome = self.try_raise(self.retry).await?;
         outcome.map_err(|failure| error(&self.target.address, failure))
     }
 
@@ -216,9 +252,27 @@ impl Link {
     }
 }
 
+/// A driver that is dropped, or a call that is given up, leaves no session behind.
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.close_now();
+    }
+}
+
 impl Open {
+    /// Ends the session and waits a moment for the BMC to say so.
+    pub(super) async fn close(mut self, retry: Retry) {
+        let close = CloseSession { session_id: self.session.peer_session_id() };
+        // A close that gets lost costs the BMC a session slot for a minute, which is no reason to fail.
+        let _ = self.request(&close, Retry { tries: 2, ..retry }).await;
+    }
+
     /// Sends one command and waits for its answer.
-    async fn request<C: Command>(&mut self, command: &C, retry: Retry) -> Result<(u8, Vec<u8>), Failure> {
+    pub(super) async fn request<C: Command>(
+        &mut self,
+        command: &C,
+        retry: Retry,
+    ) -> Result<(u8, Vec<u8>), Failure> {
         self.session.submit(command, retry, Instant::now());
         loop {
             if let Event::Answered { completion_code, data } = self.event().await? {
@@ -256,7 +310,7 @@ impl Open {
     }
 
     /// Tells the BMC that the session ends, without waiting.
-    fn abandon(mut self) {
+    pub(super) fn abandon(mut self) {
         if self.session.dropped() > 0 {
             tracing::debug!(dropped = self.session.dropped(), "datagrams of a BMC were dropped");
         }
@@ -269,7 +323,7 @@ impl Open {
 }
 
 /// The host answers that nobody listens on the port.
-fn is_refusal(error: io::Error) -> bool {
+pub(super) fn is_refusal(error: io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionRefused
 }
 

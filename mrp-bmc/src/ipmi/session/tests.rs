@@ -259,7 +259,12 @@ fn close_tells_the_bmc_and_ends_everything() {
 
 #[test]
 fn the_files_have_no_clock_no_chance_and_no_log() {
-    for text in [include_str!("../session.rs"), include_str!("login.rs"), include_str!("../channel.rs")] {
+    for text in [
+        include_str!("../session.rs"),
+        include_str!("login.rs"),
+        include_str!("../channel.rs"),
+        include_str!("../sol.rs"),
+    ] {
         let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
         for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
             for forbidden in ["::now()", "rand", ".await", "async ", "tracing::"] {

@@ -16,6 +16,8 @@ const AUTHENTICATED: u8 = 0x40;
 pub(crate) enum PayloadType {
     /// An IPMI message.
     Ipmi,
+    /// Serial over LAN.
+    Sol,
     OpenSessionRequest,
     OpenSessionResponse,
     Rakp1,
@@ -24,8 +26,9 @@ pub(crate) enum PayloadType {
     Rakp4,
 }
 
-const PAYLOAD_TYPES: [(PayloadType, u8); 7] = [
+const PAYLOAD_TYPES: [(PayloadType, u8); 8] = [
     (PayloadType::Ipmi, 0x00),
+    (PayloadType::Sol, 0x01),
     (PayloadType::OpenSessionRequest, 0x10),
     (PayloadType::OpenSessionResponse, 0x11),
     (PayloadType::Rakp1, 0x12),
@@ -35,6 +38,11 @@ const PAYLOAD_TYPES: [(PayloadType, u8); 7] = [
 ];
 
 impl PayloadType {
+    /// It travels within a session.
+    pub(crate) fn is_in_session(self) -> bool {
+        matches!(self, Self::Ipmi | Self::Sol)
+    }
+
     fn from_code(code: u8) -> Option<Self> {
         PAYLOAD_TYPES.iter().find(|(_, known)| *known == code).map(|(kind, _)| *kind)
     }

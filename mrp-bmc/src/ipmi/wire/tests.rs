@@ -14,11 +14,16 @@ use super::get_chassis_status::{ChassisStatus, GetChassisStatus};
 use super::get_device_id::{DeviceId, GetDeviceId};
 use super::lan_message::{Request, Response};
 use super::open_session::{Algorithms, OpenSessionRequest, OpenSessionResponse, OpenedSession};
+use super::payload_activation::{
+    ActivatePayload, ActivatedPayload, DeactivatePayload, GetPayloadActivationStatus, GetPayloadInstanceInfo,
+    PayloadActivationStatus, PayloadInstanceInfo, SOL,
+};
 use super::rakp::{Rakp1, Rakp2, Rakp2Proof, Rakp3, Rakp4};
 use super::rmcp::RmcpHeader;
 use super::rmcp_plus::{PayloadType, RmcpPlus};
 use super::session_v15::SessionV15;
 use super::set_session_privilege::{SessionPrivilege, SetSessionPrivilege};
+use super::sol_packet::{SolPacket, flag};
 use super::system_boot_options::{BootFlags, BootOption, GetSystemBootOptions, SetSystemBootOptions};
 use super::{Command, DecodeError, Message};
 use crate::ipmi::channel::Channel;
@@ -197,8 +202,8 @@ fn captured_session() {
     let mut bmc = Channel::new(suite, &key, 2, 0xa0a2_a3a4);
     let mut commands = Vec::new();
     for (request, response) in SESSION {
-        let request = Request::decode(&bmc.open(&bytes(request)[4..]).unwrap()).unwrap();
-        let response = Response::decode(&console.open(&bytes(response)[4..]).unwrap()).unwrap();
+        let request = Request::decode(&bmc.open(&bytes(request)[4..]).unwrap().1).unwrap();
+        let response = Response::decode(&console.open(&bytes(response)[4..]).unwrap().1).unwrap();
         assert_eq!(
             (response.cmd, response.rq_seq, response.net_fn),
             (request.cmd, request.rq_seq, request.net_fn | 1)
@@ -301,6 +306,42 @@ fn holds<M: Message + PartialEq + std::fmt::Debug>(input: &[u8]) {
     }
 }
 
+/// As ipmitool (1.8.19) and ipmi_sim (2.0.33) send them for `sol activate` and `sol deactivate`.
+#[test]
+fn serial_over_lan() {
+    let activate = ActivatePayload { payload_type: SOL, instance: 1, auxiliary: [0xc0, 0, 0, 0] };
+    assert_eq!(ActivatePayload::console(true, true), activate);
+    same("01 01 c0 00 00 00", &activate);
+    let activated = ActivatedPayload {
+        auxiliary: [0; 4],
+        inbound_size: 0x0100,
+        outbound_size: 0x0100,
+        udp_port: 623,
+        vlan: 0xffff,
+    };
+    same("00 00 00 00 00 01 00 01 6f 02 ff ff", &activated);
+    assert_eq!(ActivatedPayload::decode(&activated.to_bytes()[..10]), Ok(activated), "without a VLAN field");
+    same("01 01 00 00 00 00", &DeactivatePayload::console(1));
+    same("01", &GetPayloadActivationStatus { payload_type: SOL });
+    let status = PayloadActivationStatus { capacity: 1, active: 1 };
+    same("01 01 00", &status);
+    assert_eq!(status.instances().collect::<Vec<_>>(), [1]);
+    let both = PayloadActivationStatus { capacity: 15, active: 0x8002 };
+    assert_eq!(both.instances().collect::<Vec<_>>(), [2, 16]);
+    same("01 01", &GetPayloadInstanceInfo::CONSOLE);
+    let info = PayloadInstanceInfo { session_id: 0x0403_0201, information: [1, 0, 0, 0, 0, 0, 0, 0] };
+    same("01 02 03 04 01 00 00 00 00 00 00 00", &info);
+
+    let typed = SolPacket { sequence: 5, characters: b"ls\r".to_vec(), ..SolPacket::default() };
+    same("05 00 00 00 6c 73 0d", &typed);
+    let taken_in_part = SolPacket { acknowledged: 5, accepted: 2, flags: flag::NACK, ..SolPacket::default() };
+    same("00 05 02 40", &taken_in_part);
+    let with_break = SolPacket { sequence: 15, flags: flag::BREAK, ..SolPacket::default() };
+    same("0f 00 00 10", &with_break);
+    let short = DecodeError::Short { what: "SOL packet", length: 3 };
+    assert_eq!(SolPacket::decode(&[1, 2, 3]), Err(short));
+}
+
 fn data() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 0..60)
 }
@@ -335,6 +376,14 @@ proptest! {
         holds::<CloseSession>(&input);
         holds::<GetDeviceId>(&input);
         holds::<DeviceId>(&input);
+        holds::<ActivatePayload>(&input);
+        holds::<ActivatedPayload>(&input);
+        holds::<DeactivatePayload>(&input);
+        holds::<GetPayloadActivationStatus>(&input);
+        holds::<PayloadActivationStatus>(&input);
+        holds::<GetPayloadInstanceInfo>(&input);
+        holds::<PayloadInstanceInfo>(&input);
+        holds::<SolPacket>(&input);
         let _ = suite_ids(&input);
     }
 
