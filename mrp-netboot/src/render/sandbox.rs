@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::LazyLock;
 
 use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind, OutputSpanKind, UndefinedBehavior, Value};
@@ -36,13 +37,13 @@ pub(super) struct Job {
 /// Renders a template.
 pub(super) fn render(job: &Job) -> Result<Rendered, RenderError> {
     let (source, values) = (job.template.as_str(), Value::from(Serde(&job.context)));
-    match text(UndefinedBehavior::SemiStrict, source, &values) {
+    match text(&STRICT, source, &values) {
         Ok(text) => Ok(Rendered { text, warnings: Vec::new() }),
         Err(error) => match undefined(source, &error) {
             None => Err(template_error(&error)),
             Some(first) if job.strict => Err(first),
             Some(first) => {
-                let text = text(UndefinedBehavior::Chainable, source, &values);
+                let text = text(&engine(UndefinedBehavior::Chainable), source, &values);
                 let text = text.map_err(|error| template_error(&error))?;
                 Ok(Rendered { text, warnings: warnings(source, &values, first) })
             }
@@ -97,8 +98,11 @@ fn undefined(source: &str, error: &minijinja::Error) -> Option<RenderError> {
     Some(name.map_or_else(|| template_error(error), named))
 }
 
-fn text(undefined: UndefinedBehavior, source: &str, values: &Value) -> Result<String, minijinja::Error> {
-    let (engine, mut output) = (engine(undefined), Capped(Vec::new()));
+/// What most templates are rendered by; made once, since it takes longer than most templates.
+static STRICT: LazyLock<Environment<'static>> = LazyLock::new(|| engine(UndefinedBehavior::SemiStrict));
+
+fn text(engine: &Environment<'_>, source: &str, values: &Value) -> Result<String, minijinja::Error> {
+    let mut output = Capped(Vec::new());
     engine.template_from_str(source)?.render_captured_to(values.clone(), &mut output)?;
     String::from_utf8(output.0)
         .map_err(|_| minijinja::Error::new(ErrorKind::WriteFailure, "the text is no UTF-8"))

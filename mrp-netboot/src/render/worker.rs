@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{self, BufRead, Write};
 use std::os::unix::fs::FileExt;
-use std::thread;
+use std::{panic, thread};
 
 use mrp_core::render::{RenderError, Rendered};
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
@@ -37,6 +37,14 @@ pub(super) struct Reply {
 pub fn worker() -> io::Result<()> {
     let memory = Memory::open()?;
     limit_process()?;
+    // The engine descends for each operator of an expression.
+    thread::scope(|scope| {
+        let thread = large_stack().spawn_scoped(scope, || work(&memory))?;
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that renders failed")))
+    })
+}
+
+fn work(memory: &Memory) -> io::Result<()> {
     let (mut requests, mut replies) = (io::stdin().lock(), io::stdout().lock());
     let mut request = Vec::new();
     loop {
@@ -46,7 +54,7 @@ pub fn worker() -> io::Result<()> {
         }
         let job: Job = serde_json::from_slice(&request)?;
         limit_processor_time()?;
-        let result = on_large_stack(&job);
+        let result = caught(&job);
         let again = result.is_ok() && memory.anonymous()? < KEPT_MB << 20;
         let mut reply = serde_json::to_vec(&Reply { result, again })?;
         reply.push(b'\n');
@@ -58,15 +66,27 @@ pub fn worker() -> io::Result<()> {
     }
 }
 
-/// Renders on a thread of its own: the engine descends for each operator of an expression.
+/// Renders on a thread of its own, in a process that does other things too.
 pub(super) fn on_large_stack(job: &Job) -> Result<Rendered, RenderError> {
     thread::scope(|scope| {
-        let builder = thread::Builder::new().name("render".into()).stack_size(STACK);
-        let thread = builder.spawn_scoped(scope, || sandbox::render(job));
+        let thread = large_stack().spawn_scoped(scope, || caught(job));
         let thread =
             thread.map_err(|error| failure(&format!("no thread for rendering could be started: {error}")))?;
-        thread.join().unwrap_or_else(|_| Err(failure("the template made the renderer fail")))
+        thread.join().unwrap_or_else(|_| Err(failed()))
     })
+}
+
+fn large_stack() -> thread::Builder {
+    thread::Builder::new().name("render".into()).stack_size(STACK)
+}
+
+/// Renders; a panic is the template's failure.
+fn caught(job: &Job) -> Result<Rendered, RenderError> {
+    panic::catch_unwind(|| sandbox::render(job)).unwrap_or_else(|_| Err(failed()))
+}
+
+fn failed() -> RenderError {
+    failure("the template made the renderer fail")
 }
 
 fn limit_process() -> io::Result<()> {
