@@ -5,7 +5,7 @@
 //! things come and go.
 
 use mrp_core::store::Page;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use warp::http::HeaderValue;
 use warp::http::header::LINK;
 
@@ -118,7 +118,7 @@ impl Pages {
         let limit = self.limit.map_or(usize::MAX, |limit| limit as usize);
         let more = rest.len() > limit;
         rest.truncate(limit);
-        let mut response = reply::ok(&rest.iter().map(view).collect::<Vec<_>>());
+        let mut response = reply::ok(&Views { of: &rest, view });
         if let Some(last) = rest.last().filter(|_| more) {
             let link = format!("<{}>; rel=\"next\"", next(&call.path, &call.query, &key(last)));
             if let Ok(link) = HeaderValue::from_str(&link) {
@@ -126,6 +126,18 @@ impl Pages {
             }
         }
         response
+    }
+}
+
+/// The views of a list, made one by one while they are written.
+struct Views<'a, T, F> {
+    of: &'a [T],
+    view: F,
+}
+
+impl<T, V: Serialize, F: Fn(&T) -> V> Serialize for Views<'_, T, F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.of.iter().map(&self.view))
     }
 }
 

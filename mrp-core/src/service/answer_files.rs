@@ -6,6 +6,7 @@ use crate::actor::{Actor, forbidden};
 use crate::answer_file::{AnswerFile, AnswerFileId, AnswerFileKind};
 use crate::error::Error;
 use crate::id::Id;
+use crate::image::ImageId;
 use crate::machine::{Addressing, InterfaceView, Machine, check_text};
 use crate::render::{AnswerContext, TemplateImage, TemplateInterface};
 use crate::service::Provisioner;
@@ -52,40 +53,24 @@ impl Provisioner {
     }
 
     /// The variables of a machine's templates.
-    pub(crate) async fn answer_context(&self, machine: &Machine, base: &str) -> Result<AnswerContext, Error> {
-        let store = self.store();
-        let mut keys: Vec<String> = Vec::new();
-        for assignment in store.assignments(machine.id).await? {
-            if let Some(user) = store.user(assignment.user).await? {
-                keys.extend(
-                    user.ssh_keys.lines().map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned),
-                );
-            }
-        }
-        let mut interfaces = Vec::new();
-        for InterfaceView { interface, network, .. } in store.interface_views(machine.id).await? {
-            if let (Addressing::Static(address), Some(network)) = (interface.addressing, network) {
-                interfaces.push(TemplateInterface {
-                    name: interface.identifier,
-                    static_ipv4: address.to_string(),
-                    prefix: network.subnet.prefix_len(),
-                    netmask: network.subnet.netmask().to_string(),
-                    mac: interface.mac.to_string(),
-                });
-            }
-        }
-        let mut images = [None, None];
-        for (slot, id) in images.iter_mut().zip([machine.kernel, machine.initrd]) {
-            if let Some(id) = id {
-                let image = store.image(id).await?;
-                *slot = image.map(|image| TemplateImage {
-                    filename: image.name.clone(),
-                    name: image.name,
-                    description: image.description,
-                });
-            }
-        }
-        let [kernel, initrd] = images;
+    pub(crate) async fn answer_context(
+        &self,
+        machine: &Machine,
+        interfaces: &[InterfaceView],
+        base: &str,
+    ) -> Result<AnswerContext, Error> {
+        let holders = self.store().users_holding(machine.id).await?;
+        let keys = holders.iter().flat_map(|user| user.ssh_keys.lines()).map(str::trim);
+        let keys: Vec<String> = keys.filter(|key| !key.is_empty()).map(str::to_owned).collect();
+        let images: Vec<ImageId> = machine.kernel.into_iter().chain(machine.initrd).collect();
+        let images = self.store().images_with(&images).await?;
+        let image = |id: Option<ImageId>| {
+            let image = images.iter().find(|image| Some(image.id) == id)?;
+            let (name, description) = (image.name.clone(), image.description.clone());
+            Some(TemplateImage { filename: name.clone(), name, description })
+        };
+        let (kernel, initrd) = (image(machine.kernel), image(machine.initrd));
+        let interfaces = interfaces.iter().filter_map(template_interface).collect();
         Ok(AnswerContext {
             ssh_key: keys.join("\n"),
             ssh_keys: keys,
@@ -99,6 +84,18 @@ impl Provisioner {
             server_url: base.to_owned(),
         })
     }
+}
+
+/// An interface as templates see it, if it has a static address.
+fn template_interface(InterfaceView { interface, network, .. }: &InterfaceView) -> Option<TemplateInterface> {
+    let (Addressing::Static(address), Some(network)) = (interface.addressing, network) else { return None };
+    Some(TemplateInterface {
+        name: interface.identifier.clone(),
+        static_ipv4: address.to_string(),
+        prefix: network.subnet.prefix_len(),
+        netmask: network.subnet.netmask().to_string(),
+        mac: interface.mac.to_string(),
+    })
 }
 
 impl AnswerFiles<'_> {

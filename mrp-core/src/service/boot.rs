@@ -111,18 +111,17 @@ impl Provisioner {
     }
 
     /// The base of URLs for a machine: its network's, else the address that was asked, else that of no address.
-    pub(crate) async fn base_url(&self, machine: &Machine, local: Option<IpAddr>) -> Result<String, Error> {
-        for InterfaceView { network, .. } in self.store().interface_views(machine.id).await? {
-            if let Some(url) = network.as_ref().and_then(|network| network.server_url.as_deref()) {
-                return Ok(url.trim_end_matches('/').to_owned());
-            }
+    pub(crate) fn base_url(&self, interfaces: &[InterfaceView], local: Option<IpAddr>) -> String {
+        let networks = interfaces.iter().filter_map(|interface| interface.network.as_ref());
+        if let Some(url) = networks.filter_map(|network| network.server_url.as_deref()).next() {
+            return url.trim_end_matches('/').to_owned();
         }
         let port = self.settings().machine_http_port;
-        Ok(match local.or(self.settings().next_server) {
+        match local.or(self.settings().next_server) {
             Some(IpAddr::V6(address)) => format!("http://[{address}]:{port}"),
             Some(address) => format!("http://{address}:{port}"),
             None => format!("http://localhost:{port}"),
-        })
+        }
     }
 
     pub(crate) async fn record_event(&self, event: NewEvent) -> Result<(), Error> {
@@ -455,8 +454,9 @@ impl Boot<'_> {
         let Some(kernel) = self.named(machine.kernel).await? else {
             return Ok(BootPlan::Local { reason: "netboot is on, but no kernel is set".into() });
         };
-        let base = self.0.base_url(&machine, Some(request.local)).await?;
-        let context = self.0.answer_context(&machine, &base).await?;
+        let interfaces = self.0.store().interface_views(machine.id).await?;
+        let base = self.0.base_url(&interfaces, Some(request.local));
+        let context = self.0.answer_context(&machine, &interfaces, &base).await?;
         let own = machine.kernel_options.as_deref().unwrap_or("");
         let own = match self.0.0.renderer.kernel_options(own, &context).await {
             Ok(own) => own,
@@ -550,8 +550,9 @@ impl Boot<'_> {
         let missing = || Error::not_found("preseed", machine.id);
         let id = machine.answer_file.ok_or_else(missing)?;
         let file = self.0.store().answer_file(id).await?.ok_or_else(missing)?;
-        let base = self.0.base_url(machine, Some(local)).await?;
-        let context = self.0.answer_context(machine, &base).await?;
+        let interfaces = self.0.store().interface_views(machine.id).await?;
+        let base = self.0.base_url(&interfaces, Some(local));
+        let context = self.0.answer_context(machine, &interfaces, &base).await?;
         let template = file.content.as_deref().unwrap_or("");
         let rendered = match self.0.0.renderer.answer_file(template, &context).await {
             Ok(rendered) => rendered,

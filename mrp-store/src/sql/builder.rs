@@ -15,6 +15,11 @@ impl<'q> QueryBuilder<'q> {
         Self { text: text.to_owned(), values: Vec::new() }
     }
 
+    /// Begins with a text that has the parameters `$1` and following, and their values.
+    pub(super) fn with(text: &str, values: Vec<Value<'q>>) -> Self {
+        Self { text: text.to_owned(), values }
+    }
+
     /// Adds a text.
     pub(super) fn push(&mut self, text: &str) -> &mut Self {
         self.text.push_str(text);

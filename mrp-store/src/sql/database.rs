@@ -7,22 +7,23 @@
 
 use std::sync::Arc;
 
-use sqlx::postgres::PgPool;
-use sqlx::sqlite::SqlitePool;
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::postgres::PgConnection;
+use sqlx::sqlite::SqliteConnection;
+use tokio::runtime::Handle;
 
+use super::connections::{Connections, Lease, is_cut};
 use super::listener::Listener;
 
-/// The advisory lock that a writing transaction holds: "mrp" and the writer's number.
-const WRITER: i64 = 0x006d_7270_0001;
+/// Begins a transaction with the advisory lock that one which writes holds: "mrp" and the writer's number.
+const BEGIN_ON_POSTGRES: &str = "BEGIN; SELECT pg_advisory_xact_lock(x'6d72700001'::bigint)";
 
 /// Connections to either database.
 #[derive(Debug, Clone)]
 pub(super) enum Pool {
     /// SQLite.
-    Sqlite(SqlitePool),
+    Sqlite(Connections<SqliteConnection>),
     /// PostgreSQL.
-    Postgres(PgPool),
+    Postgres(Connections<PgConnection>),
 }
 
 /// What belongs to one kind of database alone.
@@ -31,18 +32,21 @@ pub(super) enum Database {
     /// A file.
     SqliteFile,
     /// Keeps a database in memory alive; no query goes through it.
-    SqliteMemory(SqlitePool),
+    SqliteMemory(Connections<SqliteConnection>),
     /// A server, and what hears of the writes of others.
     Postgres(Arc<Listener>),
 }
 
-/// A transaction that writes. Dropped, it is rolled back.
-pub(super) enum Tx {
+/// A connection to either database, in use.
+pub(super) enum Connected {
     /// SQLite.
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(Lease<SqliteConnection>),
     /// PostgreSQL.
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(Lease<PgConnection>),
 }
+
+/// A transaction that writes. Dropped, it is rolled back.
+pub(super) struct Tx(Option<Connected>);
 
 /// Where a query is run: on any connection, or in a transaction.
 pub(super) enum Target<'c> {
@@ -65,27 +69,40 @@ impl<'c> From<&'c mut Tx> for Target<'c> {
 }
 
 impl Pool {
+    /// A connection, when its turn has come.
+    pub(super) async fn lease(&self) -> Result<Connected, sqlx::Error> {
+        match self {
+            Self::Sqlite(pool) => pool.lease().await.map(Connected::Sqlite),
+            Self::Postgres(pool) => pool.lease().await.map(Connected::Postgres),
+        }
+    }
+
     /// Begins a transaction that writes, when its turn has come.
     pub(super) async fn begin(&self) -> Result<Tx, sqlx::Error> {
-        match self {
-            Self::Sqlite(pool) => pool.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite),
-            Self::Postgres(pool) => {
-                let pool = pool.clone();
-                // A caller that goes away must not leave a connection in a transaction that nobody ends: sqlx rolls
-                // back what has begun, not what is beginning.
-                let begun = tokio::spawn(async move {
-                    let mut begun = begin_writing(&pool).await;
-                    for _ in 0..pool.options().get_max_connections() {
-                        // Cut by a restart of the server while it was idle: nothing was begun, and another may live.
-                        if !begun.as_ref().is_err_and(is_cut) {
-                            break;
-                        }
-                        begun = begin_writing(&pool).await;
-                    }
-                    begun
-                });
-                begun.await.map_err(|_| sqlx::Error::WorkerCrashed)?.map(Tx::Postgres)
+        let mut begun = self.begin_once().await;
+        for _ in 0..self.most() {
+            // Cut by a restart of the server while it was idle: nothing was begun, and another may live.
+            if !begun.as_ref().is_err_and(is_cut) {
+                break;
             }
+            begun = self.begin_once().await;
+        }
+        begun
+    }
+
+    /// A caller that goes away meanwhile leaves nothing: its connection is closed.
+    async fn begin_once(&self) -> Result<Tx, sqlx::Error> {
+        let mut connected = self.lease().await?;
+        match connected.begin().await {
+            Ok(()) => Ok(Tx(Some(connected))),
+            Err(error) => connected.done(Err(error)),
+        }
+    }
+
+    fn most(&self) -> u32 {
+        match self {
+            Self::Sqlite(pool) => pool.most(),
+            Self::Postgres(pool) => pool.most(),
         }
     }
 
@@ -95,21 +112,6 @@ impl Pool {
             Self::Sqlite(pool) => pool.close().await,
             Self::Postgres(pool) => pool.close().await,
         }
-    }
-}
-
-async fn begin_writing(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let mut tx = pool.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITER).execute(&mut *tx).await?;
-    Ok(tx)
-}
-
-/// True if the connection was cut, by whomever (admin_shutdown, crash_shutdown).
-fn is_cut(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) => true,
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| code == "57P01" || code == "57P02"),
-        _ => false,
     }
 }
 
@@ -124,12 +126,52 @@ impl Database {
     }
 }
 
-impl Tx {
-    /// Keeps what was written.
-    pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
+impl Connected {
+    async fn begin(&mut self) -> Result<(), sqlx::Error> {
         match self {
-            Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await,
+            Self::Sqlite(_) => self.say("BEGIN IMMEDIATE").await,
+            Self::Postgres(_) => self.say(BEGIN_ON_POSTGRES).await,
+        }
+    }
+
+    /// Runs what begins or ends a transaction.
+    async fn say(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(lease) => sqlx::query(text).execute(lease.connection()).await.map(drop),
+            Self::Postgres(lease) => sqlx::raw_sql(text).execute(lease.connection()).await.map(drop),
+        }
+    }
+
+    /// Gives the connection back after a statement that came to its end, unless its error says that it is cut.
+    pub(super) fn done<T>(self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        match self {
+            Self::Sqlite(lease) => lease.done(result),
+            Self::Postgres(lease) => lease.done(result),
+        }
+    }
+}
+
+impl Tx {
+    /// Its connection.
+    pub(super) fn connected(&mut self) -> &mut Connected {
+        self.0.as_mut().expect("only its end takes the connection of a transaction")
+    }
+
+    /// Keeps what was written.
+    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        self.connected().say("COMMIT").await?;
+        self.0.take().map_or(Ok(()), |connected| connected.done(Ok(())))
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        // Without a runtime the connection is closed, which rolls back too.
+        if let (Some(mut connected), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(async move {
+                let rolled_back = connected.say("ROLLBACK").await;
+                connected.done(rolled_back)
+            });
         }
     }
 }

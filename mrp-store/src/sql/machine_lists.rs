@@ -8,7 +8,7 @@ use mrp_core::store::{MachineCount, MachineFilter, MachineReference, StoreResult
 use super::builder::QueryBuilder;
 use super::machines::{machine, of_machine};
 use super::rows::{damaged, get, word};
-use super::{Row, SqlStore, all, assignments, commit, conditions, one, sql};
+use super::{Row, SqlStore, all, assignments, commit, conditions, failed, one, packed, sql};
 
 /// Machines with the names of their architectures. Looked up row by row, so that the order of the ids is that of the
 /// table, and the first row of many costs no more than itself.
@@ -21,7 +21,7 @@ fn view(row: &Row) -> StoreResult<MachineView> {
 
 impl SqlStore {
     pub(super) async fn views_of(&self, filter: &MachineFilter) -> StoreResult<Vec<MachineView>> {
-        let mut query = QueryBuilder::new(VIEW);
+        let mut query = QueryBuilder::with(packed::MACHINES, packed::parameters());
         conditions::push(&mut query, &filter.condition, &self.read);
         if let Some(user) = filter.held_by {
             query.push(" AND m.id IN (SELECT h.machine_id FROM assignments h WHERE h.user_id = ");
@@ -34,7 +34,9 @@ impl SqlStore {
         if filter.page.limit > 0 {
             query.push(" LIMIT ").push_bind(i64::from(filter.page.limit));
         }
-        all(query.build().fetch_all(&self.read).await, view)
+        query.push(packed::END);
+        let row = query.build().fetch_one(&self.read).await.map_err(failed)?;
+        packed::views(&row)
     }
 
     pub(super) async fn view_of(&self, id: MachineId) -> StoreResult<Option<MachineView>> {
@@ -68,7 +70,11 @@ impl SqlStore {
         let Some(view) = one(query.build().fetch_optional(&mut tx).await, view)? else { return Ok(None) };
         let machine = view.machine.id;
         let stored = assignments::insert(&mut tx, &Assignment { machine, ..assignment.clone() }).await?;
-        commit(tx, &of_machine(journal, machine)).await?;
+        let mut journal = of_machine(journal, machine);
+        for entry in journal.audit.iter_mut().filter(|entry| entry.name.is_empty()) {
+            entry.name.clone_from(&view.machine.name);
+        }
+        commit(tx, &journal).await?;
         Ok(Some((stored, view)))
     }
 

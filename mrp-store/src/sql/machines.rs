@@ -14,6 +14,7 @@ use mrp_core::machine::{
     MachineView, Netboot, SeenPower,
 };
 use mrp_core::query::Condition;
+use mrp_core::run::RunId;
 use mrp_core::store::{MachineCount, MachineFilter, MachineReference, MachineStore, StoreError, StoreResult};
 
 use super::rows::{damaged, get, id, maybe_id, to_word, word};
@@ -22,12 +23,7 @@ use super::{
 };
 
 pub(super) fn machine(row: &Row) -> StoreResult<Machine> {
-    let netboot = match (get::<&str>(row, "netboot")?, maybe_id(row, "netboot_run_id")?) {
-        ("off", None) => Netboot::Off,
-        ("hand", None) => Netboot::ByHand,
-        ("run", Some(run)) => Netboot::ByRun(run),
-        _ => return Err(damaged("netboot")),
-    };
+    let netboot = read_netboot(get(row, "netboot")?, maybe_id(row, "netboot_run_id")?)?;
     Ok(Machine {
         id: id(row, "id")?,
         revision: get(row, "revision")?,
@@ -44,6 +40,16 @@ pub(super) fn machine(row: &Row) -> StoreResult<Machine> {
         boot_epoch: get(row, "boot_epoch")?,
         state: word(row, "state")?,
     })
+}
+
+/// Netboot, from its two columns.
+pub(super) fn read_netboot(word: &str, run: Option<RunId>) -> StoreResult<Netboot> {
+    match (word, run) {
+        ("off", None) => Ok(Netboot::Off),
+        ("hand", None) => Ok(Netboot::ByHand),
+        ("run", Some(run)) => Ok(Netboot::ByRun(run)),
+        _ => Err(damaged("netboot")),
+    }
 }
 
 /// The two columns of netboot.

@@ -8,10 +8,11 @@ use std::time::Duration;
 use mrp_core::secret::Secret;
 use mrp_core::store::{StoreError, StoreResult};
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError};
 use sqlx::{ConnectOptions, Connection, Row};
 
 use super::SqlStore;
+use super::connections::{Connections, Limits};
 use super::database::{Database, Pool};
 use super::listener::Listener;
 
@@ -67,14 +68,13 @@ pub(super) async fn open(url: &str, password: Option<&Secret>) -> StoreResult<Sq
         ("lock_timeout", "20s"),
         ("idle_in_transaction_session_timeout", "60s"),
     ]);
-    let write = pool(WRITERS, Duration::from_secs(30)).connect_with(options.clone()).await;
+    let write = Connections::open(options.clone(), limits(WRITERS, Duration::from_secs(30))).await;
     let write = write.map_err(|error| named.refused(error))?;
-    {
-        let mut connection = write.acquire().await.map_err(|error| named.refused(error))?;
-        named.check(&mut connection).await?;
-    }
-    MIGRATIONS.run(&write).await.map_err(|error| named.unmigrated(error))?;
-    let read = pool(READERS, Duration::from_secs(10)).connect_with(options.clone()).await;
+    let mut lease = write.lease().await.map_err(|error| named.refused(error))?;
+    named.check(lease.connection()).await?;
+    MIGRATIONS.run_direct(None, lease.connection(), false).await.map_err(|error| named.unmigrated(error))?;
+    lease.done(Ok(())).map_err(|error| named.refused(error))?;
+    let read = Connections::open(options.clone(), limits(READERS, Duration::from_secs(10))).await;
     let read = read.map_err(|error| named.refused(error))?;
     let database = Database::Postgres(Arc::new(Listener::new(options, own)));
     Ok(SqlStore { read: Pool::Postgres(read), write: Pool::Postgres(write), database })
@@ -85,12 +85,9 @@ fn random() -> StoreResult<String> {
     Ok(format!("{number:08x}"))
 }
 
-fn pool(connections: u32, wait: Duration) -> PgPoolOptions {
-    let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(wait);
+fn limits(connections: u32, wait: Duration) -> Limits {
     // After a restart of the server a connection is dead, and nobody has said so.
-    pool.test_before_acquire(false).before_acquire(|connection, about| {
-        Box::pin(async move { Ok(about.idle_for < IDLE || connection.ping().await.is_ok()) })
-    })
+    Limits { connections, wait, trusted: Some(IDLE) }
 }
 
 /// Looks at a database, and refuses what cannot be mrp's.

@@ -6,7 +6,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Postgres, Sqlite};
 
-use super::database::{Pool, Target, Tx};
+use super::database::{Connected, Target};
 use super::rows::Row;
 
 /// A value for a parameter. A NULL has a type too: PostgreSQL asks for it.
@@ -51,14 +51,23 @@ impl<'q> Query<'q> {
 
     /// All rows.
     pub(super) async fn fetch_all<'c>(self, on: impl Into<Target<'c>>) -> Result<Vec<Row>, sqlx::Error> {
-        Ok(match on.into() {
-            Target::Pool(Pool::Sqlite(pool)) => wrapped(self.sqlite().fetch_all(pool).await?, Row::sqlite),
-            Target::Tx(Tx::Sqlite(tx)) => wrapped(self.sqlite().fetch_all(&mut **tx).await?, Row::sqlite),
-            Target::Pool(Pool::Postgres(pool)) => {
-                wrapped(self.postgres().fetch_all(pool).await?, Row::postgres)
+        match on.into() {
+            Target::Tx(tx) => self.all_on(tx.connected()).await,
+            Target::Pool(pool) => {
+                let mut connected = pool.lease().await?;
+                let rows = self.all_on(&mut connected).await;
+                connected.done(rows)
             }
-            Target::Tx(Tx::Postgres(tx)) => {
-                wrapped(self.postgres().fetch_all(&mut **tx).await?, Row::postgres)
+        }
+    }
+
+    async fn all_on(self, connected: &mut Connected) -> Result<Vec<Row>, sqlx::Error> {
+        Ok(match connected {
+            Connected::Sqlite(lease) => {
+                wrapped(self.sqlite().fetch_all(lease.connection()).await?, Row::sqlite)
+            }
+            Connected::Postgres(lease) => {
+                wrapped(self.postgres().fetch_all(lease.connection()).await?, Row::postgres)
             }
         })
     }
@@ -68,14 +77,23 @@ impl<'q> Query<'q> {
         self,
         on: impl Into<Target<'c>>,
     ) -> Result<Option<Row>, sqlx::Error> {
-        Ok(match on.into() {
-            Target::Pool(Pool::Sqlite(pool)) => self.sqlite().fetch_optional(pool).await?.map(Row::sqlite),
-            Target::Tx(Tx::Sqlite(tx)) => self.sqlite().fetch_optional(&mut **tx).await?.map(Row::sqlite),
-            Target::Pool(Pool::Postgres(pool)) => {
-                self.postgres().fetch_optional(pool).await?.map(Row::postgres)
+        match on.into() {
+            Target::Tx(tx) => self.optional_on(tx.connected()).await,
+            Target::Pool(pool) => {
+                let mut connected = pool.lease().await?;
+                let row = self.optional_on(&mut connected).await;
+                connected.done(row)
             }
-            Target::Tx(Tx::Postgres(tx)) => {
-                self.postgres().fetch_optional(&mut **tx).await?.map(Row::postgres)
+        }
+    }
+
+    async fn optional_on(self, connected: &mut Connected) -> Result<Option<Row>, sqlx::Error> {
+        Ok(match connected {
+            Connected::Sqlite(lease) => {
+                self.sqlite().fetch_optional(lease.connection()).await?.map(Row::sqlite)
+            }
+            Connected::Postgres(lease) => {
+                self.postgres().fetch_optional(lease.connection()).await?.map(Row::postgres)
             }
         })
     }
@@ -87,11 +105,20 @@ impl<'q> Query<'q> {
 
     /// Executes a statement, and says how many rows it wrote.
     pub(super) async fn execute<'c>(self, on: impl Into<Target<'c>>) -> Result<u64, sqlx::Error> {
-        Ok(match on.into() {
-            Target::Pool(Pool::Sqlite(pool)) => self.sqlite().execute(pool).await?.rows_affected(),
-            Target::Tx(Tx::Sqlite(tx)) => self.sqlite().execute(&mut **tx).await?.rows_affected(),
-            Target::Pool(Pool::Postgres(pool)) => self.postgres().execute(pool).await?.rows_affected(),
-            Target::Tx(Tx::Postgres(tx)) => self.postgres().execute(&mut **tx).await?.rows_affected(),
+        match on.into() {
+            Target::Tx(tx) => self.execute_on(tx.connected()).await,
+            Target::Pool(pool) => {
+                let mut connected = pool.lease().await?;
+                let done = self.execute_on(&mut connected).await;
+                connected.done(done)
+            }
+        }
+    }
+
+    async fn execute_on(self, connected: &mut Connected) -> Result<u64, sqlx::Error> {
+        Ok(match connected {
+            Connected::Sqlite(lease) => self.sqlite().execute(lease.connection()).await?.rows_affected(),
+            Connected::Postgres(lease) => self.postgres().execute(lease.connection()).await?.rows_affected(),
         })
     }
 

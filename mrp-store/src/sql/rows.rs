@@ -120,7 +120,11 @@ pub(super) fn json<T: DeserializeOwned>(row: &Row, column: &'static str) -> Stor
 
 /// A word that serde knows as a variant.
 pub(super) fn word<T: DeserializeOwned>(row: &Row, column: &'static str) -> StoreResult<T> {
-    let text: &str = get(row, column)?;
+    known_word(get(row, column)?, column)
+}
+
+/// The same for a text that came out of a column.
+pub(super) fn known_word<T: DeserializeOwned>(text: &str, column: &'static str) -> StoreResult<T> {
     let text: StrDeserializer<'_, serde::de::value::Error> = text.into_deserializer();
     T::deserialize(text).map_err(|_| damaged(column))
 }

@@ -8,13 +8,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mrp_core::store::{StoreError, StoreResult};
-use sqlx::Row;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{Connection, Row};
 
 use super::SqlStore;
+use super::connections::{Connections, Limits};
 use super::database::{Database, Pool};
 use super::statement::failed;
 
@@ -30,9 +29,11 @@ pub(super) async fn open(path: &Path) -> StoreResult<SqlStore> {
     // Switching to WAL and migrating wait for nobody: one process at a time does them.
     let _lock = lock_folder(path).await?;
     let options = configured(SqliteConnectOptions::new()).filename(path);
-    let write = pool(1).connect_with(options.clone()).await.map_err(|error| refused(path, error))?;
-    migrate(path, &write).await?;
-    let read = pool(READERS).connect_with(options.read_only(true)).await;
+    let write = Connections::open(options.clone(), limits(1)).await.map_err(|error| refused(path, error))?;
+    let mut lease = write.lease().await.map_err(|error| refused(path, error))?;
+    migrate(path, lease.connection()).await?;
+    lease.done(Ok(())).map_err(failed)?;
+    let read = Connections::open(options.read_only(true), limits(READERS)).await;
     let read = read.map_err(|error| refused(path, error))?;
     Ok(SqlStore { read: Pool::Sqlite(read), write: Pool::Sqlite(write), database: Database::SqliteFile })
 }
@@ -41,10 +42,15 @@ pub(super) async fn open(path: &Path) -> StoreResult<SqlStore> {
 pub(super) async fn in_memory() -> StoreResult<SqlStore> {
     let memory = "sqlite::memory:".parse::<SqliteConnectOptions>().map_err(failed)?;
     let memory = configured(memory);
-    let connect = || pool(1).idle_timeout(None).max_lifetime(None).connect_with(memory.clone());
-    // The database lives as long as a connection does, and one whose query is cut off is closed by its pool.
+    let connect = || Connections::open(memory.clone(), limits(1));
+    // The database lives as long as a connection does, and one whose query is cut off is closed.
     let (kept, only) = (connect().await.map_err(failed)?, connect().await.map_err(failed)?);
-    MIGRATIONS.run(&only).await.map_err(|error| StoreError::Internal(Box::new(error)))?;
+    let mut lease = only.lease().await.map_err(failed)?;
+    MIGRATIONS
+        .run_direct(None, lease.connection(), false)
+        .await
+        .map_err(|error| StoreError::Internal(Box::new(error)))?;
+    lease.done(Ok(())).map_err(failed)?;
     let only = Pool::Sqlite(only);
     Ok(SqlStore { read: only.clone(), write: only, database: Database::SqliteMemory(kept) })
 }
@@ -59,8 +65,8 @@ fn configured(options: SqliteConnectOptions) -> SqliteConnectOptions {
         .optimize_on_close(true, None)
 }
 
-fn pool(connections: u32) -> SqlitePoolOptions {
-    SqlitePoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(30))
+fn limits(connections: u32) -> Limits {
+    Limits { connections, wait: Duration::from_secs(30), trusted: None }
 }
 
 /// Makes the file, readable by its owner only, unless it is there.
@@ -93,22 +99,22 @@ async fn lock_folder(path: &Path) -> StoreResult<File> {
 }
 
 /// Brings the tables up to date. The folder is locked.
-async fn migrate(path: &Path, pool: &SqlitePool) -> StoreResult<()> {
-    if is_foreign(pool).await.map_err(|error| refused(path, error))? {
+async fn migrate(path: &Path, connection: &mut SqliteConnection) -> StoreResult<()> {
+    if is_foreign(connection).await.map_err(|error| refused(path, error))? {
         return Err(broken(path, "is a database of another program"));
     }
-    MIGRATIONS.run(pool).await.map_err(|error| unmigrated(path, error))?;
+    MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| unmigrated(path, error))?;
     // A file that cannot be written is found here, not by the first person who changes something.
-    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| refused(path, error))?;
+    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(|error| refused(path, error))?;
     let touch = sqlx::query("DELETE FROM users WHERE id < 0").execute(&mut *tx).await;
     touch.map_err(|error| refused(path, error))?;
     tx.rollback().await.map_err(|error| refused(path, error))
 }
 
 /// True if there are tables, and none that says which migrations have run.
-async fn is_foreign(pool: &SqlitePool) -> Result<bool, sqlx::Error> {
+async fn is_foreign(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     let tables = "SELECT COUNT(*), COUNT(*) FILTER (WHERE name = '_sqlx_migrations') FROM sqlite_master";
-    let row = sqlx::query(tables).fetch_one(pool).await?;
+    let row = sqlx::query(tables).fetch_one(connection).await?;
     let (all, ours): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
     Ok(all > 0 && ours == 0)
 }
