@@ -37,6 +37,10 @@ impl<B: Bmc> Bmc for TimeoutBmc<B> {
         self.inner.capabilities()
     }
 
+    fn check_node(&self, node: &Node) -> Result<(), BmcError> {
+        self.inner.check_node(node)
+    }
+
     async fn power(&self, node: &Node) -> Result<Power, BmcError> {
         self.bounded("reading the power state", self.inner.power(node)).await
     }

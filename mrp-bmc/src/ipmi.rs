@@ -2,6 +2,7 @@
 //! ([`channel`]), the state machines of a session ([`session`]) and of the serial console in it ([`sol`]), and the driver that
 //! gives them a socket and the time.
 
+mod bridge;
 pub(crate) mod channel;
 pub(crate) mod crypto;
 mod driver;
@@ -10,6 +11,7 @@ pub(crate) mod session;
 pub(crate) mod sol;
 pub(crate) mod wire;
 
-pub use driver::IpmiBmc;
 pub(crate) use driver::override_of;
+pub use driver::{Ipmi, IpmiBmc, IpmiKind, Moonshot, MoonshotBmc, Plain};
+pub use options::Quirks;
 pub(crate) use options::privilege_level;

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, broadcast};
 use tokio::task::JoinHandle;
 
 mod bmc;
+mod bridge;
 mod commands;
 mod machine;
 mod node;
@@ -55,6 +56,9 @@ pub struct SimConfig {
     pub soft_delay: Duration,
     /// The machine is on at the start.
     pub power: Power,
+    /// Cartridges of a chassis, as an HP Moonshot has them: number n at address 0x80 + 2n on channel 0, its node at 0x72 on
+    /// that one's channel 7. 0 for a BMC with one machine.
+    pub cartridges: u8,
     /// Serial over LAN is switched on.
     pub console: bool,
     /// A machine that is on sends back what is typed, as a terminal does.
@@ -78,6 +82,7 @@ impl Default for SimConfig {
             cycle_pause: Duration::ZERO,
             soft_delay: Duration::ZERO,
             power: Power::Off,
+            cartridges: 0,
             console: true,
             echo: true,
             sol_retry: Duration::from_millis(500),
@@ -179,12 +184,22 @@ impl BmcSimulator {
 
     /// The machine's power.
     pub fn power(&self) -> Power {
-        self.shared.lock().nodes[0].machine.power(Instant::now())
+        self.cartridge(0).power()
     }
 
     /// The boot device that would be in force if the machine started.
     pub fn boot(&self) -> Option<BootOverride> {
-        self.shared.lock().nodes[0].machine.boot(Instant::now())
+        self.cartridge(0).boot()
+    }
+
+    /// A machine of a chassis; 0 is the one that is asked without bridging.
+    ///
+    /// # Panics
+    /// If the configuration has no such cartridge.
+    pub fn cartridge(&self, number: u8) -> Cartridge<'_> {
+        let count = self.shared.lock().config.cartridges;
+        assert!(number <= count, "the simulated chassis has {count} cartridges, not {number}");
+        Cartridge { shared: &self.shared, node: usize::from(number) }
     }
 
     /// Switches faults.
@@ -197,25 +212,29 @@ impl BmcSimulator {
         self.shared.lock().config.cipher_suites = suites;
     }
 
+    /// The decrypted requests of sessions from this call on. A receiver that lags behind misses the oldest.
+    pub fn messages(&self) -> broadcast::Receiver<Bytes> {
+        self.shared.lock().messages.subscribe()
+    }
+
     /// What happens to the machine from this call on. A receiver that lags behind misses the oldest events.
     pub fn events(&self) -> broadcast::Receiver<MachineEvent> {
-        self.shared.lock().nodes[0].machine.events()
+        self.cartridge(0).events()
     }
 
     /// The machine prints on its serial port. Without a console it is lost, as is what a console leaves no room for.
     pub fn print(&self, characters: impl Into<Bytes>) {
-        self.shared.lock().print(0, characters.into(), Instant::now());
-        self.shared.wake.notify_one();
+        self.cartridge(0).print(characters);
     }
 
     /// What comes to the machine's serial port from this call on. A receiver that lags behind misses the oldest.
     pub fn typed(&self) -> broadcast::Receiver<Typed> {
-        self.shared.lock().nodes[0].serial.typed()
+        self.cartridge(0).typed()
     }
 
     /// True while a session has the serial console.
     pub fn console_is_open(&self) -> bool {
-        self.shared.lock().console_of(0, Instant::now()).is_some()
+        self.cartridge(0).console_is_open()
     }
 
     /// How many datagrams came in.
@@ -250,6 +269,46 @@ impl BmcSimulator {
         self.server.abort();
         // The outcome of a task that was aborted says so, nothing else.
         let _ = (&mut self.server).await;
+    }
+}
+
+/// One of the machines behind a simulated BMC.
+#[derive(Debug, Clone, Copy)]
+pub struct Cartridge<'a> {
+    shared: &'a Shared,
+    node: usize,
+}
+
+impl Cartridge<'_> {
+    /// The machine's power.
+    pub fn power(&self) -> Power {
+        self.shared.lock().nodes[self.node].machine.power(Instant::now())
+    }
+
+    /// The boot device that would be in force if the machine started.
+    pub fn boot(&self) -> Option<BootOverride> {
+        self.shared.lock().nodes[self.node].machine.boot(Instant::now())
+    }
+
+    /// What happens to the machine from this call on. A receiver that lags behind misses the oldest events.
+    pub fn events(&self) -> broadcast::Receiver<MachineEvent> {
+        self.shared.lock().nodes[self.node].machine.events()
+    }
+
+    /// The machine prints on its serial port. Without a console it is lost, as is what a console leaves no room for.
+    pub fn print(&self, characters: impl Into<Bytes>) {
+        self.shared.lock().print(self.node, characters.into(), Instant::now());
+        self.shared.wake.notify_one();
+    }
+
+    /// What comes to the machine's serial port from this call on. A receiver that lags behind misses the oldest.
+    pub fn typed(&self) -> broadcast::Receiver<Typed> {
+        self.shared.lock().nodes[self.node].serial.typed()
+    }
+
+    /// True while a session has the serial console.
+    pub fn console_is_open(&self) -> bool {
+        self.shared.lock().console_of(self.node, Instant::now()).is_some()
     }
 }
 

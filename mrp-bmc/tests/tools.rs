@@ -6,8 +6,9 @@ mod support;
 
 use std::net::SocketAddr;
 
+use mrp_bmc::MoonshotBmc;
 use mrp_bmc::sim::{BmcSimulator, SimConfig};
-use mrp_core::bmc::{BootDevice, BootOverride, ConsoleInput, Power};
+use mrp_core::bmc::{Bmc, BootDevice, BootOverride, ConsoleInput, Node, OpenBmc, Power, PowerAction};
 use mrp_core::secret::Secret;
 use support::{SolByIpmitool, eventually, simulator};
 use tokio::process::Command;
@@ -136,6 +137,90 @@ async fn ipmitool_has_the_console_and_hands_it_back() {
         let info = ipmitool(address, suite, &["sol", "info", "1"]).await;
         assert!(info.contains("115.2") && info.contains("Enabled                         : true"), "{info}");
     }
+}
+
+const CARTRIDGE_2: [&str; 8] = ["-B", "0", "-T", "0x84", "-b", "7", "-t", "0x72"];
+
+#[tokio::test]
+async fn ipmitool_switches_a_cartridge_of_the_chassis() {
+    let password = Secret::new(PASSWORD);
+    let chassis = simulator(SimConfig { password, cartridges: 3, ..SimConfig::default() }).await;
+    let address = chassis.local_addr();
+    let run = async |command: &[&str]| ipmitool(address, "17", &[&CARTRIDGE_2, command].concat()).await;
+    assert!(run(&["chassis", "power", "status"]).await.contains("Chassis Power is off"));
+    run(&["chassis", "bootdev", "pxe", "options=efiboot"]).await;
+    run(&["chassis", "power", "on"]).await;
+    assert!(run(&["chassis", "power", "status"]).await.contains("Chassis Power is on"));
+    assert!(run(&["mc", "info"]).await.contains("IPMI Version              : 2.0"));
+    let powers = [0, 1, 2, 3].map(|number| chassis.cartridge(number).power());
+    assert_eq!(powers, [Power::Off, Power::Off, Power::On, Power::Off]);
+    let single = ["-b", "0", "-t", "0x86", "chassis", "power", "on"];
+    ipmitool(address, "17", &single).await;
+    assert_eq!(chassis.cartridge(3).power(), Power::On, "by one step");
+}
+
+/// The decrypted requests for a cartridge, but for what is not the same twice: sequence numbers and checksums.
+async fn requests_of(chassis: &BmcSimulator, act: impl Future<Output = ()>) -> Vec<String> {
+    let mut messages = chassis.messages();
+    act.await;
+    let mut requests = Vec::new();
+    while let Ok(message) = messages.try_recv() {
+        let Some(text) = without_numbers(&message) else { continue };
+        if !requests.contains(&text) {
+            requests.push(text);
+        }
+    }
+    requests
+}
+
+/// `None` for a message that is not bridged.
+fn without_numbers(message: &[u8]) -> Option<String> {
+    let mut text = String::new();
+    let mut rest = message;
+    let mut bridged = false;
+    loop {
+        let [rs, net_fn, _, rq, _, cmd, data @ .., _] = rest else { panic!("{}", hex::encode(message)) };
+        text.push_str(&format!("{rs:02x} {net_fn:02x} {rq:02x} {cmd:02x} "));
+        if (net_fn >> 2, *cmd) != (0x06, 0x34) {
+            return bridged.then(|| text + &hex::encode(data));
+        }
+        text.push_str(&format!("[{:02x}] ", data[0]));
+        (rest, bridged) = (&data[1..], true);
+    }
+}
+
+#[tokio::test]
+async fn bridged_requests_are_those_of_ipmitool() {
+    let password = Secret::new(PASSWORD);
+    let chassis = simulator(SimConfig { password, cartridges: 3, ..SimConfig::default() }).await;
+    let address = chassis.local_addr();
+    let mut config = support::config(address, serde_json::json!({}));
+    config.password = Secret::new(PASSWORD);
+    let moonshot = MoonshotBmc::open(config).await.expect("the configuration is right");
+    let node = Node("2".into());
+    let by_tool = async |command: &[&str]| {
+        ipmitool(address, "17", &[&CARTRIDGE_2, command].concat()).await;
+    };
+    let status = requests_of(&chassis, by_tool(&["chassis", "power", "status"])).await;
+    let ours = requests_of(&chassis, async {
+        assert_eq!(moonshot.power(&node).await.expect("it answers"), Power::Off)
+    })
+    .await;
+    assert_eq!(ours, ["20 18 81 34 [40] 84 18 81 34 [47] 72 00 20 01 "]);
+    assert!(ours.iter().all(|request| status.contains(request)), "{ours:?} in {status:?}");
+
+    let on = requests_of(&chassis, by_tool(&["chassis", "power", "on"])).await;
+    let set = async { moonshot.set_power(&node, PowerAction::On).await.expect("it answers") };
+    let ours = requests_of(&chassis, set).await;
+    assert!(!ours.is_empty() && ours.iter().all(|request| on.contains(request)), "{ours:?} in {on:?}");
+
+    let cycle = requests_of(&chassis, by_tool(&["chassis", "power", "cycle"])).await;
+    let set = async { moonshot.set_power(&node, PowerAction::Reset).await.expect("it answers") };
+    let ours = requests_of(&chassis, set).await;
+    let command =
+        |requests: &[String]| requests.iter().find(|request| request.contains("72 00 20 02")).cloned();
+    assert!(command(&cycle).is_some_and(|request| request.ends_with("02 02")), "{cycle:?}");
+    assert_eq!(command(&ours), command(&cycle), "a reset is sent as a cycle");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use mrp_bmc::IpmiBmc;
+use mrp_bmc::{IpmiBmc, MoonshotBmc};
 use mrp_core::blob::BlobStore;
 use mrp_core::bmc::Drivers;
 use mrp_core::dhcp::{DhcpBackend, NoDhcpBackend};
@@ -37,7 +37,7 @@ const LEASE: Duration = Duration::from_secs(15);
 
 /// The BMC drivers of this program; a site's own binary adds its drivers here.
 pub fn drivers() -> Drivers {
-    Drivers::new().with::<IpmiBmc>()
+    Drivers::new().with::<IpmiBmc>().with::<MoonshotBmc>()
 }
 
 /// Where a server's files lie, below its data folder.

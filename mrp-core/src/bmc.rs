@@ -230,6 +230,12 @@ pub trait Bmc: fmt::Debug + Send + Sync {
     /// What this driver can do on this BMC.
     fn capabilities(&self) -> Capabilities;
 
+    /// Whether this can be a node of this BMC, going by its notation alone. [`BmcError::Config`] says what it has to be.
+    fn check_node(&self, node: &Node) -> Result<(), BmcError> {
+        let _ = node;
+        Ok(())
+    }
+
     /// Reads the power state.
     async fn power(&self, node: &Node) -> Result<Power, BmcError>;
 

@@ -1,7 +1,7 @@
 //! Power and state, through a BMC.
 
-use mrp_bmc::IpmiBmc;
 use mrp_bmc::sim::{BmcSimulator, Faults, MachineEvent, SimConfig};
+use mrp_bmc::{IpmiBmc, MoonshotBmc};
 use mrp_core::bmc::{BootDevice, Drivers, Power};
 
 use crate::lab::{ADMIN, ALICE, BOB, Lab, Setup, bmc_password};
@@ -141,4 +141,27 @@ async fn power_reaches_a_bmc_over_the_wire() {
     assert!(!answer.text.contains(bmc_password().expose()));
     lab.stop().await;
     bmc.stop().await;
+}
+
+/// A machine without an address in its chassis could never be switched.
+#[tokio::test]
+async fn a_moonshot_machine_needs_the_number_of_its_cartridge() {
+    let drivers = Some(Drivers::new().with::<IpmiBmc>().with::<MoonshotBmc>());
+    let lab = Lab::with(Setup { drivers, ..Setup::default() }).await;
+    let refusal = |info: &str| {
+        format!(
+            "400 SchemaError: bmc_info: the node of a Moonshot chassis is a cartridge's number from 1 to 63, not {info:?}"
+        )
+    };
+    for info in ["", "0", "c7"] {
+        let body = format!(r#"{{"name": "blade", "arch": "arm64", "bmc": "ms", "bmc_info": "{info}"}}"#);
+        lab.refused(&refusal(info), ADMIN, "POST", "/api/v1/machine", &body).await;
+    }
+    let body = r#"{"name": "blade", "arch": "arm64", "bmc": "ms", "bmc_info": "7"}"#;
+    let made = lab.expect(201, ADMIN, "POST", "/api/v1/machine", body).await;
+    let url = format!("/api/v1/machine/{}", made["id"]);
+    lab.refused(&refusal("0"), ADMIN, "PATCH", &url, r#"{"bmc_info": "0"}"#).await;
+    lab.expect(200, ADMIN, "PATCH", &url, r#"{"bmc_info": "0", "bmc": "sim"}"#).await;
+    lab.refused(&refusal("0"), ADMIN, "PATCH", &url, r#"{"bmc": "ms"}"#).await;
+    lab.stop().await;
 }

@@ -1,5 +1,7 @@
-//! The driver `plain`: a BMC that speaks IPMI 2.0 over RMCP+ and serves one machine.
+//! The drivers `plain` and `moonshot`: BMCs that speak IPMI 2.0 over RMCP+.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use mrp_core::bmc::{
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
-use super::options;
+use super::options::{self, MOONSHOT, PLAIN, Quirks};
 use super::wire::chassis_control::ChassisControl;
 use super::wire::get_chassis_status::GetChassisStatus;
 use super::wire::set_session_privilege::level;
@@ -31,10 +33,41 @@ use link::{Link, Repeat, Target};
 /// A node that the BMC is just cycling may still report "off"; so long it is given to come on by itself.
 const CYCLE_PAUSE: Duration = Duration::from_millis(500);
 
-/// An IPMI 2.0 BMC. One session is kept and shared; concurrent calls queue for it. Each open console has a session beside it.
-/// The node's own address is not used, since there is only one node.
+/// A kind of IPMI BMC, as it is named in a BMC's configuration. What is different about it is data.
+pub trait IpmiKind: fmt::Debug + Send + Sync + 'static {
+    /// The driver's name.
+    const DRIVER: &'static str;
+    /// What is different.
+    const QUIRKS: Quirks;
+}
+
+/// A BMC with one machine, or with one that its option `bridge` leads to.
 #[derive(Debug)]
-pub struct IpmiBmc {
+pub enum Plain {}
+
+impl IpmiKind for Plain {
+    const DRIVER: &'static str = "plain";
+    const QUIRKS: Quirks = PLAIN;
+}
+
+/// An HP Moonshot chassis.
+#[derive(Debug)]
+pub enum Moonshot {}
+
+impl IpmiKind for Moonshot {
+    const DRIVER: &'static str = "moonshot";
+    const QUIRKS: Quirks = MOONSHOT;
+}
+
+/// The driver `plain`. The node's own address is not used, since there is only one node.
+pub type IpmiBmc = Ipmi<Plain>;
+/// The driver `moonshot`. The node's address is the cartridge's number.
+pub type MoonshotBmc = Ipmi<Moonshot>;
+
+/// An IPMI 2.0 BMC. One session is kept and shared; concurrent calls queue for it. Each open console has a session beside it.
+#[derive(Debug)]
+pub struct Ipmi<M> {
+    kind: PhantomData<M>,
     target: Arc<Target>,
     link: Mutex<Link>,
     consoles: std::sync::Mutex<JoinSet<()>>,
@@ -43,34 +76,44 @@ pub struct IpmiBmc {
 }
 
 #[async_trait]
-impl OpenBmc for IpmiBmc {
-    const DRIVER: &'static str = "plain";
+impl<M: IpmiKind> OpenBmc for Ipmi<M> {
+    const DRIVER: &'static str = M::DRIVER;
 
     fn options() -> serde_json::Value {
-        options::schema()
+        options::schema(M::QUIRKS)
     }
 
     async fn open(config: BmcConfig) -> Result<Self, BmcError> {
-        let (options, login) = options::read(&config)?;
+        let (options, login) = options::read(&config, M::QUIRKS)?;
         let address = options::address(&config.address)?;
         let target = Arc::new(Target { address, login: Arc::new(login), options });
         let link = Mutex::new(Link::new(target.clone()));
-        Ok(Self { target, link, consoles: std::sync::Mutex::default(), closing: watch::Sender::default() })
+        let (consoles, closing) = (std::sync::Mutex::default(), watch::Sender::default());
+        Ok(Self { kind: PhantomData, target, link, consoles, closing })
     }
 }
 
 #[async_trait]
-impl Bmc for IpmiBmc {
+impl<M: IpmiKind> Bmc for Ipmi<M> {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { reset: true, soft_power: true, set_boot: true, read_boot: true, console: true }
+        let reset = !M::QUIRKS.reset_is_cycle;
+        Capabilities { reset, soft_power: true, set_boot: true, read_boot: true, console: true }
     }
 
-    async fn power(&self, _node: &Node) -> Result<Power, BmcError> {
+    fn check_node(&self, node: &Node) -> Result<(), BmcError> {
+        self.target.options.route(&node.0).map(|_| ())
+    }
+
+    async fn power(&self, node: &Node) -> Result<Power, BmcError> {
         const OPERATION: &str = "reading the power state";
-        self.bounded(OPERATION, async |link| read_power(link).await).await
+        self.bounded(node, OPERATION, async |link| read_power(link).await).await
     }
 
-    async fn set_power(&self, _node: &Node, action: PowerAction) -> Result<(), BmcError> {
+    async fn set_power(&self, node: &Node, action: PowerAction) -> Result<(), BmcError> {
+        let action = match action {
+            PowerAction::Reset if M::QUIRKS.reset_is_cycle => PowerAction::Cycle,
+            action => action,
+        };
         let operation = match action {
             PowerAction::On => "switching on",
             PowerAction::Off => "switching off",
@@ -78,17 +121,18 @@ impl Bmc for IpmiBmc {
             PowerAction::Reset => "the reset (it may have been carried out)",
             PowerAction::Soft => "the soft shutdown (it may have been carried out)",
         };
-        self.bounded(operation, async |link| change_power(link, action).await).await
+        self.bounded(node, operation, async |link| change_power(link, action).await).await
     }
 
-    async fn set_boot(&self, _node: &Node, boot: Option<BootOverride>) -> Result<(), BmcError> {
+    async fn set_boot(&self, node: &Node, boot: Option<BootOverride>) -> Result<(), BmcError> {
         let expiry_off = self.target.options.boot_expiry_off;
         let flags = boot.map_or_else(BootFlags::default, flags_of);
-        self.bounded("setting the boot device", async |link| write_boot(link, flags, expiry_off).await).await
+        self.bounded(node, "setting the boot device", async |link| write_boot(link, flags, expiry_off).await)
+            .await
     }
 
-    async fn boot(&self, _node: &Node) -> Result<Option<BootOverride>, BmcError> {
-        let flags = self.bounded("reading the boot device", async |link| read_boot(link).await).await?;
+    async fn boot(&self, node: &Node) -> Result<Option<BootOverride>, BmcError> {
+        let flags = self.bounded(node, "reading the boot device", async |link| read_boot(link).await).await?;
         if !flags.is_valid() || flags.device() == 0 {
             return Ok(None);
         }
@@ -96,10 +140,10 @@ impl Bmc for IpmiBmc {
         override_of(flags).map(Some).ok_or(unknown)
     }
 
-    async fn open_console(&self, _node: &Node) -> Result<Console, BmcError> {
+    async fn open_console(&self, node: &Node) -> Result<Console, BmcError> {
         const OPERATION: &str = "opening the serial console";
         let open = async |link: &mut Link| Ok(link.for_console());
-        let link = self.bounded(OPERATION, open).await?;
+        let link = self.bounded(node, OPERATION, open).await?;
         let opening = console::open(link, self.target.clone(), self.closing.subscribe());
         let (console, carrier) = self.in_time(OPERATION, opening).await?;
         let mut consoles = self.consoles();
@@ -109,9 +153,10 @@ impl Bmc for IpmiBmc {
         Ok(console)
     }
 
-    async fn reset_console(&self, _node: &Node) -> Result<(), BmcError> {
+    async fn reset_console(&self, node: &Node) -> Result<(), BmcError> {
         let privilege = self.target.login.privilege;
-        self.bounded("resetting the serial console", async |link| console::reset(link, privilege).await).await
+        self.bounded(node, "resetting the serial console", async |link| console::reset(link, privilege).await)
+            .await
     }
 
     async fn close(&self) {
@@ -126,14 +171,14 @@ impl Bmc for IpmiBmc {
     }
 }
 
-impl Drop for IpmiBmc {
+impl<M> Drop for Ipmi<M> {
     fn drop(&mut self) {
         // They end by themselves, and tell the BMC so.
         self.consoles().detach_all();
     }
 }
 
-impl IpmiBmc {
+impl<M> Ipmi<M> {
     fn consoles(&self) -> MutexGuard<'_, JoinSet<()>> {
         self.consoles.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -141,10 +186,16 @@ impl IpmiBmc {
     /// Waits for the session, does something with it, and puts a bound on both.
     async fn bounded<T>(
         &self,
+        node: &Node,
         operation: &'static str,
         act: impl AsyncFnOnce(&mut Link) -> Result<T, CallError>,
     ) -> Result<T, BmcError> {
-        let call = async { act(&mut *self.link.lock().await).await };
+        let route = self.target.options.route(&node.0)?;
+        let call = async {
+            let mut link = self.link.lock().await;
+            link.set_route(route);
+            act(&mut link).await
+        };
         self.in_time(operation, call).await
     }
 

@@ -5,20 +5,42 @@ use std::time::Duration;
 use mrp_core::bmc::{BmcConfig, BmcError};
 use serde_json::{Map, Value, json};
 
+use super::bridge::{Hop, Route};
 use super::crypto::{CipherSuite, MAX_PASSWORD};
 use super::session::{Login, Retry};
 use super::wire::rakp::MAX_USER_NAME;
 use super::wire::set_session_privilege::level;
 use mrp_core::bmc::Privilege;
 
+/// Steps of bridging that IPMI knows.
+const MAX_STEPS: usize = 2;
+/// The last cartridge that has an address of its own.
+const LAST_CARTRIDGE: u8 = 63;
 /// UDP port of RMCP.
 const RMCP_PORT: u16 = 623;
 /// The suites that a BMC may use unless its options say otherwise, the best first.
 const DEFAULT_SUITES: [u8; 2] = [17, 3];
 
-/// How a BMC is spoken to.
+/// What is different about a kind of BMC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quirks {
+    /// Nodes are cartridges, whose number is the machine's `bmc_info`.
+    pub cartridges: bool,
+    /// There is no reset line: a reset is a power cycle.
+    pub reset_is_cycle: bool,
+}
+
+/// A BMC with one machine.
+pub(crate) const PLAIN: Quirks = Quirks { cartridges: false, reset_is_cycle: false };
+/// HP Moonshot: a chassis manager with cartridges behind two steps of bridging.
+pub(crate) const MOONSHOT: Quirks = Quirks { cartridges: true, reset_is_cycle: true };
+
+/// How a BMC is spoken to.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Options {
+    pub(crate) quirks: Quirks,
+    /// The way to the machine where that is not the BMC's own and is the same for every node.
+    pub(crate) bridge: Route,
     /// Switch off the 60 second expiry of boot flags (parameter 3).
     pub(crate) boot_expiry_off: bool,
     pub(crate) retry: Retry,
@@ -28,8 +50,44 @@ pub(crate) struct Options {
     pub(crate) keep_alive: Duration,
 }
 
+impl Options {
+    /// The way to a node.
+    pub(crate) fn route(&self, node: &str) -> Result<Route, BmcError> {
+        if !self.quirks.cartridges {
+            return Ok(self.bridge.clone());
+        }
+        let number = node.trim().parse::<u8>().ok().filter(|number| (1..=LAST_CARTRIDGE).contains(number));
+        let Some(number) = number else {
+            return Err(BmcError::Config(format!(
+                "the node of a Moonshot chassis is a cartridge's number from 1 to {LAST_CARTRIDGE}, not {node:?}"
+            )));
+        };
+        let controller = Hop { channel: 0, address: 0x80 + 2 * number };
+        Ok(Route(vec![controller, Hop { channel: 7, address: 0x72 }]))
+    }
+}
+
 /// JSON Schema of the options.
-pub(crate) fn schema() -> Value {
+pub(crate) fn schema(quirks: Quirks) -> Value {
+    let mut schema = common_schema();
+    if !quirks.cartridges {
+        schema["properties"]["bridge"] = json!({
+            "type": "array", "maxItems": MAX_STEPS, "default": [],
+            "items": {
+                "type": "object", "additionalProperties": false, "required": ["channel", "address"],
+                "properties": {
+                    "channel": { "type": "integer", "minimum": 0, "maximum": 15 },
+                    "address": { "type": "integer", "minimum": 2, "maximum": 254, "multipleOf": 2 }
+                }
+            },
+            "description": "The way to a machine behind the BMC: one step or two, each a channel and the address on it, the \
+                            nearest first. What ipmitool's -B and -T name is the first of two, -b and -t the last."
+        });
+    }
+    schema
+}
+
+fn common_schema() -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
@@ -71,15 +129,19 @@ pub(crate) fn schema() -> Value {
 }
 
 /// Reads the options and the login of a BMC's configuration.
-pub(crate) fn read(config: &BmcConfig) -> Result<(Options, Login), BmcError> {
+pub(crate) fn read(config: &BmcConfig, quirks: Quirks) -> Result<(Options, Login), BmcError> {
     let options = &config.options;
-    let known = ["cipher_suites", "boot_expiry_off", "retry_ms", "tries", "timeout_ms", "keep_alive_ms"];
+    let known =
+        ["cipher_suites", "boot_expiry_off", "retry_ms", "tries", "timeout_ms", "keep_alive_ms", "bridge"];
+    let known = if quirks.cartridges { &known[..known.len() - 1] } else { &known[..] };
     if let Some(unknown) = options.keys().find(|key| !known.contains(&key.as_str())) {
         let known = known.join(", ");
         return Err(BmcError::Config(format!("there is no option {unknown:?}; the options are: {known}")));
     }
     let tries = integer(options, "tries", 5, 1, 50)?;
     let read = Options {
+        quirks,
+        bridge: bridge(options)?,
         boot_expiry_off: match options.get("boot_expiry_off") {
             None => true,
             Some(Value::Bool(off)) => *off,
@@ -110,6 +172,21 @@ fn login(config: &BmcConfig) -> Result<Login, BmcError> {
         privilege: privilege_level(config.privilege),
         suites: suites(&config.options)?,
     })
+}
+
+fn bridge(options: &Map<String, Value>) -> Result<Route, BmcError> {
+    let Some(value) = options.get("bridge") else { return Ok(Route::default()) };
+    let expected =
+        "a list of at most two steps, each with a channel from 0 to 15 and an even address from 2 to 254";
+    let steps = value.as_array().filter(|steps| steps.len() <= MAX_STEPS);
+    let step = |step: &Value| {
+        let field =
+            |name| step.get(name).and_then(Value::as_u64).and_then(|number| u8::try_from(number).ok());
+        let (channel, address) = field("channel").zip(field("address"))?;
+        (channel < 16 && address > 0 && address % 2 == 0).then_some(Hop { channel, address })
+    };
+    let hops: Option<Vec<Hop>> = steps.and_then(|steps| steps.iter().map(step).collect());
+    hops.map(Route).ok_or_else(|| wrong("bridge", value, expected))
 }
 
 fn suites(options: &Map<String, Value>) -> Result<Vec<CipherSuite>, BmcError> {
@@ -209,7 +286,7 @@ mod tests {
 
     #[test]
     fn defaults_are_the_safe_suites() {
-        let (options, login) = read(&config(json!({}))).unwrap();
+        let (options, login) = read(&config(json!({})), PLAIN).unwrap();
         assert_eq!(login.suites.iter().map(|suite| suite.id()).collect::<Vec<_>>(), [17, 3]);
         assert!(options.boot_expiry_off);
         assert_eq!(login.privilege, 4);
@@ -225,23 +302,49 @@ mod tests {
             (json!({"retry_ms": 1}), "retry_ms is 1"),
             (json!({"tries": 0}), "tries is 0"),
             (json!({"timeout_ms": -1}), "timeout_ms is -1"),
+            (json!({"bridge": [{"channel": 16, "address": 130}]}), "bridge is "),
+            (json!({"bridge": [{"channel": 0, "address": 131}]}), "bridge is "),
+            (json!({"bridge": [{"channel": 0}]}), "bridge is "),
+            (json!({"bridge": 3}), "bridge is 3"),
         ] {
-            let error = read(&config(options)).unwrap_err().to_string();
+            let error = read(&config(options), PLAIN).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");
         }
         let mut long = config(json!({}));
         long.password = Secret::new("123456789012345678901");
-        let error = read(&long).unwrap_err().to_string();
+        let error = read(&long, PLAIN).unwrap_err().to_string();
         assert!(error.contains("20 bytes") && !error.contains("12345"), "{error}");
     }
 
     #[test]
     fn the_schema_names_every_option() {
-        let schema = schema();
-        let mut options = serde_json::Map::new();
-        for (name, property) in schema["properties"].as_object().unwrap() {
-            options.insert(name.clone(), property["default"].clone());
+        for quirks in [PLAIN, MOONSHOT] {
+            let schema = schema(quirks);
+            let mut options = serde_json::Map::new();
+            for (name, property) in schema["properties"].as_object().unwrap() {
+                options.insert(name.clone(), property["default"].clone());
+            }
+            assert!(
+                read(&config(Value::Object(options)), quirks).is_ok(),
+                "the schema's defaults are accepted"
+            );
         }
-        assert!(read(&config(Value::Object(options))).is_ok(), "the defaults of the schema are accepted");
+        let bridged = config(json!({"bridge": []}));
+        assert!(read(&bridged, MOONSHOT).is_err(), "a cartridge has its way already");
+    }
+
+    #[test]
+    fn a_cartridge_lies_behind_two_steps() {
+        let two = |address| Route(vec![Hop { channel: 0, address }, Hop { channel: 7, address: 0x72 }]);
+        let (moonshot, _) = read(&config(json!({})), MOONSHOT).unwrap();
+        assert_eq!(moonshot.route("1").unwrap(), two(0x82));
+        assert_eq!(moonshot.route(" 45 ").unwrap(), two(0xda));
+        for wrong in ["", "0", "-1", "c1n1", "1.5", "64", "300"] {
+            let error = moonshot.route(wrong).unwrap_err().to_string();
+            assert!(error.contains("cartridge") && error.contains("from 1 to 63"), "{error}");
+        }
+        let steps = json!({"bridge": [{"channel": 0, "address": 130}]});
+        let (plain, _) = read(&config(steps), PLAIN).unwrap();
+        assert_eq!(plain.route("anything").unwrap(), Route(vec![Hop { channel: 0, address: 0x82 }]));
     }
 }

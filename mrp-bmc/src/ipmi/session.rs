@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use mrp_core::secret::Secret;
 
+use super::bridge::{Bridged, Progress, Route};
 use super::channel::{Channel, Rejected};
 use super::crypto::CipherSuite;
 use super::wire::close_session::CloseSession;
@@ -101,6 +102,8 @@ pub(crate) enum Failure {
     Refused { step: &'static str, status: u8 },
     /// A completion code where the login needs an answer.
     Rejected { step: &'static str, completion_code: u8 },
+    /// A controller does not pass a request on to the one at this address.
+    NotPassedOn { address: u8, completion_code: u8 },
     /// It does not speak IPMI 2.0.
     NoRmcpPlus,
     /// RAKP 2 was not made with our password.
@@ -152,7 +155,7 @@ impl fmt::Debug for Session {
 
 enum State {
     LoggingIn(Step),
-    Active { channel: Box<Channel>, pending: Option<Request> },
+    Active { channel: Box<Channel>, pending: Option<Bridged> },
     Ended,
 }
 
@@ -211,10 +214,10 @@ impl Session {
         self.dropped
     }
 
-    /// Sends a request; its predecessor, if still unanswered, is given up.
-    pub(crate) fn submit<C: Command>(&mut self, command: &C, retry: Retry, now: Instant) {
+    /// Sends a request to the BMC or a node behind it; its predecessor, if still unanswered, is given up.
+    pub(crate) fn submit<C: Command>(&mut self, command: &C, route: &Route, retry: Retry, now: Instant) {
         let rq_seq = self.next_rq_seq();
-        let request = Request::to_bmc(C::NET_FN, C::CMD, rq_seq, command.to_bytes());
+        let request = route.request(command, rq_seq);
         self.events.clear();
         self.last_drop = None;
         let iv = self.next_iv();
@@ -315,11 +318,16 @@ impl Session {
                     }
                     return Ok(());
                 }
-                let response = Response::decode(&payload)?;
-                pending.take_if(|request| answers(&response, request)).ok_or(Rejected::Stray)?;
+                let event = match pending.as_ref().ok_or(Rejected::Stray)?.read(&payload)? {
+                    Progress::PassedOn => return Ok(()),
+                    Progress::Answered { completion_code, data } => Event::Answered { completion_code, data },
+                    Progress::Stopped { address, completion_code } => {
+                        Event::Failed(Failure::NotPassedOn { address, completion_code })
+                    }
+                };
+                *pending = None;
                 self.timer = None;
-                let Response { completion_code, data, .. } = response;
-                self.events.push_back(Event::Answered { completion_code, data });
+                self.events.push_back(event);
                 Ok(())
             }
             State::Ended => Err(Rejected::Stray),
@@ -378,19 +386,11 @@ impl Session {
     }
 }
 
-/// True if a response belongs to a request.
-fn answers(response: &Response, request: &Request) -> bool {
-    response.rq_seq == request.rq_seq
-        && response.cmd == request.cmd
-        && response.net_fn == request.net_fn | 1
-        && response.rs_addr == request.rs_addr
-}
-
 /// The answer to a request that was sent outside a session.
 fn answer_to<C: Command>(message: &[u8], rq_seq: u8) -> Result<Result<C::Response, u8>, Rejected> {
     let response = Response::decode(message)?;
     let request = Request::to_bmc(C::NET_FN, C::CMD, rq_seq, Vec::new());
-    if !answers(&response, &request) {
+    if !response.answers(&request) {
         return Err(Rejected::Stray);
     }
     if response.completion_code != 0 {

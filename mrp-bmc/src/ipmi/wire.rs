@@ -16,6 +16,7 @@ pub(crate) mod payload_activation;
 pub(crate) mod rakp;
 pub(crate) mod rmcp;
 pub(crate) mod rmcp_plus;
+pub(crate) mod send_message;
 pub(crate) mod session_v15;
 pub(crate) mod set_session_privilege;
 pub(crate) mod sol_packet;

@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
+use tokio::sync::broadcast;
 
 use mrp_core::secret::random_bytes;
 
+use super::bridge;
 use super::commands::{self, Caller};
 use super::node::Node;
 use super::sessions::Sessions;
@@ -20,6 +22,9 @@ use crate::ipmi::wire::rmcp::RmcpHeader;
 use crate::ipmi::wire::rmcp_plus::{AUTH_TYPE_RMCP_PLUS, PayloadType, RmcpPlus};
 use crate::ipmi::wire::session_v15::SessionV15;
 use crate::ipmi::wire::{DecodeError, Message};
+
+/// Messages that a slow receiver may lag behind.
+const MESSAGES: usize = 256;
 
 /// A BMC with its nodes and its sessions.
 #[derive(Debug)]
@@ -34,13 +39,16 @@ pub(crate) struct Bmc {
     pub(super) port: u16,
     /// What goes out though nobody has just asked.
     outbox: VecDeque<(SocketAddr, Vec<u8>)>,
+    /// Decrypted requests of sessions.
+    pub(super) messages: broadcast::Sender<Bytes>,
 }
 
 impl Bmc {
     pub(crate) fn new(config: SimConfig, guid: [u8; 16]) -> Self {
-        let nodes = vec![Node::new(&config)];
+        let nodes = (0..=config.cartridges).map(|_| Node::new(&config)).collect();
+        let (messages, _) = broadcast::channel(MESSAGES);
         let (faults, sessions, outbox) = (Faults::default(), Sessions::default(), VecDeque::new());
-        Self { config, faults, nodes, sessions, guid, port: 623, outbox }
+        Self { config, faults, nodes, sessions, guid, port: 623, outbox, messages }
     }
 
     /// When [`Bmc::advance`] is due.
@@ -175,21 +183,26 @@ impl Bmc {
             return Ok(Vec::new());
         }
         let request = Request::decode(&payload)?;
+        // Nobody has to listen.
+        let _ = self.messages.send(Bytes::from(payload));
         session.touch(now);
         let suite = Some(session.suite);
-        let caller = Caller { session: Some(id), suite, privilege: session.privilege, limit: session.limit };
+        let caller =
+            Caller { node: 0, session: Some(id), suite, privilege: session.privilege, limit: session.limit };
         // The session may be gone after its own Close Session, whose answer still belongs to it.
         let mut channel = session.channel.take().ok_or(Rejected::OtherSession)?;
-        let answer = commands::answer(self, &request, &caller, now);
-        let sealed = answer.map(|answer| channel.seal(PayloadType::Ipmi, &answer.to_bytes(), random_bytes()));
-        self.sessions.put_back(id, channel);
-        let Some(sealed) = sealed else { return Ok(Vec::new()) };
-        if !self.faults.forged {
-            return Ok(vec![sealed]);
+        let mut datagrams = Vec::new();
+        for answer in bridge::answers(self, &request, &caller, now) {
+            let sealed = channel.seal(PayloadType::Ipmi, &answer.to_bytes(), random_bytes());
+            if self.faults.forged {
+                let mut forged = sealed.clone();
+                *forged.last_mut().expect("a sealed packet is not empty") ^= 1;
+                datagrams.push(forged);
+            }
+            datagrams.push(sealed);
         }
-        let mut forged = sealed.clone();
-        *forged.last_mut().expect("a sealed packet is not empty") ^= 1;
-        Ok(vec![forged, sealed])
+        self.sessions.put_back(id, channel);
+        Ok(datagrams)
     }
 
     fn user_key(&self) -> Vec<u8> {

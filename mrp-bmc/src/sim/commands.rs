@@ -39,6 +39,8 @@ const GET_SOL_PARAMETERS: u8 = 0x22;
 /// Who sends a command.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Caller {
+    /// The node that it is for; 0 without bridging.
+    pub(super) node: usize,
     pub(super) session: Option<u32>,
     /// The session's cipher suite.
     pub(super) suite: Option<CipherSuite>,
@@ -50,7 +52,7 @@ pub(super) struct Caller {
 
 impl Caller {
     /// Somebody without a session.
-    pub(super) const OUTSIDE: Self = Self { session: None, suite: None, privilege: 0, limit: 0 };
+    pub(super) const OUTSIDE: Self = Self { node: 0, session: None, suite: None, privilege: 0, limit: 0 };
 }
 
 pub(super) type Answer = Result<Vec<u8>, u8>;
@@ -63,9 +65,11 @@ pub(super) fn answer(bmc: &mut Bmc, request: &Request, caller: &Caller, now: Ins
     }
     let answer = match privilege_of(key) {
         None => Err(code::INVALID_COMMAND),
+        // What a session is asked for does not go to a node.
+        Some(_) if caller.node != 0 && is_of_session(key) => Err(code::INVALID_COMMAND),
         Some(needed) if needed > caller.privilege => Err(code::INSUFFICIENT_PRIVILEGE),
         Some(_) if bmc.faults.busy && request.net_fn == NET_FN_CHASSIS => Err(code::NODE_BUSY),
-        Some(_) if request.net_fn == NET_FN_CHASSIS => chassis(bmc, request, now),
+        Some(_) if request.net_fn == NET_FN_CHASSIS => chassis(bmc, request, caller.node, now),
         Some(_) if request.net_fn == NET_FN_TRANSPORT => sol_parameter(bmc, request),
         Some(_) => app(bmc, request, caller, now),
     };
@@ -94,6 +98,10 @@ fn privilege_of(key: (u8, u8)) -> Option<u8> {
     })
 }
 
+fn is_of_session(key: (u8, u8)) -> bool {
+    matches!(key, (NET_FN_APP, SetSessionPrivilege::CMD | CloseSession::CMD | GET_SESSION_INFO))
+}
+
 fn app(bmc: &mut Bmc, request: &Request, caller: &Caller, now: Instant) -> Answer {
     match request.cmd {
         GetChannelAuthCapabilities::CMD => auth_capabilities(bmc, &read(request)?),
@@ -108,8 +116,8 @@ fn app(bmc: &mut Bmc, request: &Request, caller: &Caller, now: Instant) -> Answe
         }
         ActivatePayload::CMD => payload::activate(bmc, &read(request)?, caller, now),
         DeactivatePayload::CMD => payload::deactivate(bmc, &read(request)?, caller, now),
-        GetPayloadActivationStatus::CMD => payload::status(bmc, &read(request)?, now),
-        GetPayloadInstanceInfo::CMD => payload::instance(bmc, &read(request)?, now),
+        GetPayloadActivationStatus::CMD => payload::status(bmc, &read(request)?, caller, now),
+        GetPayloadInstanceInfo::CMD => payload::instance(bmc, &read(request)?, caller, now),
         // Handle, possible and active sessions, user, privilege, channel with "IPMI 2.0" (section 22.20).
         GET_SESSION_INFO => {
             let limit = u8::try_from(bmc.config.max_sessions).unwrap_or(u8::MAX);
@@ -123,35 +131,35 @@ fn app(bmc: &mut Bmc, request: &Request, caller: &Caller, now: Instant) -> Answe
     }
 }
 
-fn chassis(bmc: &mut Bmc, request: &Request, now: Instant) -> Answer {
+fn chassis(bmc: &mut Bmc, request: &Request, node: usize, now: Instant) -> Answer {
     match request.cmd {
         // No intrusion sensor or front panel lock; all devices are the BMC (section 28.1).
         GET_CHASSIS_CAPABILITIES => Ok(vec![0x00, 0x20, 0x20, 0x20, 0x20]),
         GetChassisStatus::CMD => {
-            let current_power_state = u8::from(bmc.nodes[0].machine.power(now) == Power::On);
-            let last_power_event = bmc.nodes[0].machine.last_power_event;
+            let current_power_state = u8::from(bmc.nodes[node].machine.power(now) == Power::On);
+            let last_power_event = bmc.nodes[node].machine.last_power_event;
             Ok(ChassisStatus { current_power_state, last_power_event, misc_state: 0 }.to_bytes())
         }
         ChassisControl::CMD => {
-            bmc.nodes[0].machine.control(read(request)?, now);
+            bmc.nodes[node].machine.control(read(request)?, now);
             Ok(Vec::new())
         }
-        SetSystemBootOptions::CMD => set_boot_option(bmc, &read(request)?, now),
-        GetSystemBootOptions::CMD => get_boot_option(bmc, &read(request)?, now),
+        SetSystemBootOptions::CMD => set_boot_option(bmc, &read(request)?, node, now),
+        GetSystemBootOptions::CMD => get_boot_option(bmc, &read(request)?, node, now),
         _ => Err(code::INVALID_COMMAND),
     }
 }
 
-fn set_boot_option(bmc: &mut Bmc, set: &SetSystemBootOptions, now: Instant) -> Answer {
+fn set_boot_option(bmc: &mut Bmc, set: &SetSystemBootOptions, node: usize, now: Instant) -> Answer {
     match (set.parameter, set.data.as_slice()) {
         (parameter::SET_IN_PROGRESS, [state]) if *state <= 2 => {}
         (parameter::BOOT_FLAG_VALID_BIT_CLEARING, [bits]) => {
-            bmc.nodes[0].machine.valid_bit_clearing = *bits & 0x1f
+            bmc.nodes[node].machine.valid_bit_clearing = *bits & 0x1f
         }
         (parameter::BOOT_INFO_ACKNOWLEDGE, [_, _]) => {}
         (parameter::BOOT_FLAGS, data) => {
             let flags = BootFlags::decode(data).map_err(|_| code::REQUEST_DATA_TRUNCATED)?;
-            bmc.nodes[0].machine.set_flags(flags, now);
+            bmc.nodes[node].machine.set_flags(flags, now);
         }
         (1 | 2 | 6 | 7, _) | (8.., _) => return Err(code::PARAMETER_NOT_SUPPORTED),
         _ => return Err(code::INVALID_DATA_FIELD),
@@ -159,13 +167,13 @@ fn set_boot_option(bmc: &mut Bmc, set: &SetSystemBootOptions, now: Instant) -> A
     Ok(Vec::new())
 }
 
-fn get_boot_option(bmc: &mut Bmc, get: &GetSystemBootOptions, now: Instant) -> Answer {
+fn get_boot_option(bmc: &mut Bmc, get: &GetSystemBootOptions, node: usize, now: Instant) -> Answer {
     let data = match get.parameter {
         parameter::SET_IN_PROGRESS => vec![0],
-        parameter::BOOT_FLAG_VALID_BIT_CLEARING => vec![bmc.nodes[0].machine.valid_bit_clearing],
+        parameter::BOOT_FLAG_VALID_BIT_CLEARING => vec![bmc.nodes[node].machine.valid_bit_clearing],
         parameter::BOOT_INFO_ACKNOWLEDGE => vec![0, 0],
         parameter::BOOT_FLAGS => {
-            let flags = bmc.nodes[0].machine.flags(now);
+            let flags = bmc.nodes[node].machine.flags(now);
             let lossy = BootFlags { data2: flags.device(), ..BootFlags::default() };
             if bmc.faults.lossy_boot { lossy } else { flags }.to_bytes()
         }

@@ -12,8 +12,6 @@ use crate::ipmi::wire::payload_activation::{
     activation,
 };
 
-/// The node that is asked without bridging.
-const NODE: usize = 0;
 /// Longest payload, either way.
 const PAYLOAD_SIZE: u16 = 104;
 
@@ -23,11 +21,10 @@ pub(super) fn activate(bmc: &mut Bmc, request: &ActivatePayload, caller: &Caller
     if !bmc.config.console {
         return Err(activation::DISABLED);
     }
-    if bmc.console_of(NODE, now).is_some() {
+    if bmc.console_of(caller.node, now).is_some() {
         return Err(activation::ACTIVE_ELSEWHERE);
     }
-    let caller = caller.session.zip(caller.suite);
-    let (session, suite) = caller.ok_or(code::INSUFFICIENT_PRIVILEGE)?;
+    let (session, suite) = caller.session.zip(caller.suite).ok_or(code::INSUFFICIENT_PRIVILEGE)?;
     let encrypted = request.auxiliary[0] & ActivatePayload::ENCRYPTED != 0;
     if encrypted && !suite.has_confidentiality() {
         return Err(activation::NOT_WITH_ENCRYPTION);
@@ -35,7 +32,7 @@ pub(super) fn activate(bmc: &mut Bmc, request: &ActivatePayload, caller: &Caller
     if !encrypted && suite.has_confidentiality() {
         return Err(activation::NOT_WITHOUT_ENCRYPTION);
     }
-    bmc.nodes[NODE].serial.activate(session);
+    bmc.nodes[caller.node].serial.activate(session);
     let activated = ActivatedPayload {
         auxiliary: [0; 4],
         inbound_size: PAYLOAD_SIZE,
@@ -54,8 +51,8 @@ pub(super) fn deactivate(
     now: Instant,
 ) -> Answer {
     is_console(request.payload_type, request.instance)?;
-    let holder = bmc.console_of(NODE, now).ok_or(ALREADY_DEACTIVATED)?;
-    let serial = &mut bmc.nodes[NODE].serial;
+    let holder = bmc.console_of(caller.node, now).ok_or(ALREADY_DEACTIVATED)?;
+    let serial = &mut bmc.nodes[caller.node].serial;
     if caller.session == Some(holder) {
         serial.release()
     } else {
@@ -64,15 +61,25 @@ pub(super) fn deactivate(
     Ok(Vec::new())
 }
 
-pub(super) fn status(bmc: &mut Bmc, request: &GetPayloadActivationStatus, now: Instant) -> Answer {
+pub(super) fn status(
+    bmc: &mut Bmc,
+    request: &GetPayloadActivationStatus,
+    caller: &Caller,
+    now: Instant,
+) -> Answer {
     is_console(request.payload_type, FIRST_INSTANCE)?;
-    let active = u16::from(bmc.console_of(NODE, now).is_some());
+    let active = u16::from(bmc.console_of(caller.node, now).is_some());
     Ok(PayloadActivationStatus { capacity: 1, active }.to_bytes())
 }
 
-pub(super) fn instance(bmc: &mut Bmc, request: &GetPayloadInstanceInfo, now: Instant) -> Answer {
+pub(super) fn instance(
+    bmc: &mut Bmc,
+    request: &GetPayloadInstanceInfo,
+    caller: &Caller,
+    now: Instant,
+) -> Answer {
     is_console(request.payload_type, request.instance)?;
-    let session_id = bmc.console_of(NODE, now).unwrap_or(0);
+    let session_id = bmc.console_of(caller.node, now).unwrap_or(0);
     let information = [1, 0, 0, 0, 0, 0, 0, 0];
     Ok(PayloadInstanceInfo { session_id, information }.to_bytes())
 }

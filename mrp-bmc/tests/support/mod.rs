@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
-use mrp_bmc::IpmiBmc;
 use mrp_bmc::sim::{BmcSimulator, SimConfig};
+use mrp_bmc::{IpmiBmc, MoonshotBmc};
 use mrp_core::bmc::{BmcConfig, Console, ConsoleInput, OpenBmc, Privilege};
 use mrp_core::secret::Secret;
 use serde_json::{Value, json};
@@ -40,6 +40,12 @@ pub(crate) async fn driver(address: SocketAddr) -> IpmiBmc {
 /// The driver with options.
 pub(crate) async fn driver_with(address: SocketAddr, options: Value) -> IpmiBmc {
     IpmiBmc::open(config(address, options)).await.expect("the configuration is right")
+}
+
+/// The driver of a chassis.
+pub(crate) async fn moonshot(address: SocketAddr) -> MoonshotBmc {
+    let options = json!({"retry_ms": 1000, "tries": 4});
+    MoonshotBmc::open(config(address, options)).await.expect("the configuration is right")
 }
 
 /// Waits for something that happens without anybody saying so.

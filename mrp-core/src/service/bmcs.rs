@@ -51,6 +51,19 @@ impl Provisioner {
         Ok(Some((self.open_bmc(&entry).await?, Node(machine.bmc_info.clone()))))
     }
 
+    /// Refuses a `bmc_info` that cannot be a node of the machine's BMC. Of a BMC that does not open nothing is known.
+    pub(crate) async fn check_node(&self, machine: &Machine) -> Result<(), Error> {
+        let (bmc, node) = match self.bmc_of(machine).await {
+            Ok(Some(found)) => found,
+            Ok(None) | Err(Error::Bmc(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        match bmc.check_node(&node) {
+            Err(BmcError::Config(message)) => Err(Error::invalid("bmc_info", message)),
+            outcome => Ok(outcome?),
+        }
+    }
+
     async fn open_bmc(&self, entry: &BmcEntry) -> Result<Arc<dyn Bmc>, Error> {
         if let Some((revision, bmc)) = lock(&self.0.open_bmcs).get(&entry.id)
             && *revision == entry.revision

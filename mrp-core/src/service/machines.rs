@@ -350,10 +350,7 @@ impl Machines<'_> {
         if !self.0.store().archs().await?.iter().any(|arch| arch.id == machine.arch) {
             return Err(Error::Refused("no such architecture".into()));
         }
-        match machine.bmc {
-            Some(bmc) if self.0.store().bmc(bmc).await?.is_none() => Err(Error::not_found("BMC", bmc)),
-            _ => Ok(()),
-        }
+        self.0.check_node(machine).await
     }
 
     async fn subarch_named(&self, arch: ArchId, name: &str) -> Result<Subarch, Error> {

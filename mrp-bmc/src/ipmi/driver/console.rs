@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::failure::{CallError, error, is_lost};
 use super::link::{Link, Open, Repeat, Target, is_refusal};
+use crate::ipmi::bridge::Route;
 use crate::ipmi::session::{Event, Retry};
 use crate::ipmi::sol::{Sending, Sol};
 use crate::ipmi::wire::payload_activation::{
@@ -46,8 +47,18 @@ pub(super) async fn open(
     let (input_sender, input) = mpsc::channel(CHANNEL);
     let sol = Sol::new(Sending { packet, retry: link.retry() });
     let open = link.take().expect("the session has just answered");
-    let carrier =
-        Carrier { target, open, sol, owner: None, refusals: 0, keep_alive: Instant::now(), asked: false };
+    let (route, retry) = (link.route().clone(), link.retry());
+    let carrier = Carrier {
+        target,
+        route,
+        retry,
+        open,
+        sol,
+        owner: None,
+        refusals: 0,
+        keep_alive: Instant::now(),
+        asked: false,
+    };
     let console = Console { output: output_receiver, input: input_sender };
     Ok((console, carrier.run(output, input, closing)))
 }
@@ -129,6 +140,9 @@ fn packet_size(activated: &ActivatedPayload) -> usize {
 /// What carries an open console.
 struct Carrier {
     target: Arc<Target>,
+    /// Where the console's commands go; its characters go to the BMC.
+    route: Route,
+    retry: Retry,
     open: Open,
     sol: Sol,
     /// The session that the BMC named as the console's when it was first asked.
@@ -151,7 +165,7 @@ impl Carrier {
         mut closing: watch::Receiver<()>,
     ) {
         let outcome = self.carry(&output, &mut input, &mut closing).await;
-        let retry = self.target.options.retry;
+        let retry = self.retry;
         match &outcome {
             Err(BmcError::Unreachable { .. } | BmcError::Timeout { .. }) => self.open.abandon(),
             // Somebody else's console must not be ended here.
@@ -159,7 +173,8 @@ impl Carrier {
             Ok(()) => {
                 let deactivate = DeactivatePayload::console(FIRST_INSTANCE);
                 // A BMC that does not answer ends the console with the session, when that has been idle.
-                let _ = self.open.request(&deactivate, Retry { tries: retry.tries.min(3), ..retry }).await;
+                let retry = Retry { tries: retry.tries.min(3), ..retry };
+                let _ = self.open.request(&deactivate, &self.route, retry).await;
                 self.open.close(retry).await;
             }
         }
@@ -234,7 +249,7 @@ impl Carrier {
         }
         if !self.asked && self.keep_alive <= now {
             self.asked = true;
-            self.open.session.submit(&GetPayloadInstanceInfo::CONSOLE, self.target.options.retry, now);
+            self.open.session.submit(&GetPayloadInstanceInfo::CONSOLE, &self.route, self.retry, now);
         }
         while let Some(event) = self.open.session.poll_event() {
             self.alive(event, now)?;

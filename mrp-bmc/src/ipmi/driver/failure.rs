@@ -5,6 +5,7 @@ use mrp_core::bmc::BmcError;
 use crate::ipmi::session::Failure;
 use crate::ipmi::wire::completion_code;
 use crate::ipmi::wire::rakp::status;
+use crate::ipmi::wire::send_message::NOT_TAKEN;
 
 /// A command's answer that is not "done", or no answer.
 #[derive(Debug)]
@@ -81,6 +82,15 @@ pub(super) fn error(address: &str, failure: Failure) -> BmcError {
         Failure::Rejected { step, completion_code } => {
             let words = completion_code::words(completion_code);
             protocol(address, format!("{step} ends with completion code {completion_code:#04x} ({words})"))
+        }
+        Failure::NotPassedOn { address: node, completion_code: NOT_TAKEN } => BmcError::Config(format!(
+            "BMC at {address} finds no node at {node:#04x}: is the machine's bmc_info right, and is it plugged in?"
+        )),
+        Failure::NotPassedOn { address: node, completion_code } => {
+            let words = completion_code::words(completion_code);
+            let reason =
+                format!("it does not reach the node at {node:#04x}: {words} ({completion_code:#04x})");
+            BmcError::Busy { address, reason }
         }
         Failure::NoRmcpPlus => protocol(address, "it does not speak IPMI 2.0 (RMCP+)".into()),
         Failure::WrongPassword => BmcError::Unauthorized { address, reason: "the password is wrong".into() },

@@ -10,6 +10,7 @@ use mrp_core::secret::random_bytes;
 use tokio::net::UdpSocket;
 
 use super::failure::{CallError, error, is_half_way, is_lost};
+use crate::ipmi::bridge::Route;
 use crate::ipmi::crypto::CipherSuite;
 use crate::ipmi::options::Options;
 use crate::ipmi::session::{Contact, Event, Failure, Login, Nonces, Retry, Session};
@@ -51,6 +52,8 @@ pub(super) struct Link {
     target: Arc<Target>,
     contact: Contact,
     retry: Retry,
+    /// Where commands go.
+    route: Route,
     /// How often a command is tried on a session that was used before.
     tries_on_kept_session: u32,
     open: Option<Open>,
@@ -72,15 +75,30 @@ impl Link {
     pub(super) fn new(target: Arc<Target>) -> Self {
         let retry = target.options.retry;
         let tries_on_kept_session = retry.tries.min(TRIES_ON_KEPT_SESSION);
-        Self { target, contact: Contact::default(), retry, tries_on_kept_session, open: None }
+        let (contact, route) = (Contact::default(), Route::default());
+        Self { target, contact, retry, route, tries_on_kept_session, open: None }
     }
 
     /// A link for a console's session, which knows of the BMC what this one knows. It does not give up its session early,
     /// since the console that was activated in it would go with it.
     pub(super) fn for_console(&self) -> Self {
         let retry = Retry { tries: self.retry.tries.max(CONSOLE_TRIES), ..self.retry };
-        let (target, contact) = (self.target.clone(), self.contact.clone());
-        Self { target, contact, retry, tries_on_kept_session: retry.tries, open: None }
+        let (target, contact, route) = (self.target.clone(), self.contact.clone(), self.route.clone());
+        Self { target, contact, retry, route, tries_on_kept_session: retry.tries, open: None }
+    }
+
+    /// Sends the commands that follow to a node behind the BMC, or to the BMC itself. Each controller between may take its
+    /// time.
+    pub(super) fn set_route(&mut self, route: Route) {
+        let steps = u32::try_from(route.0.len()).unwrap_or(u32::MAX);
+        let first_wait = self.target.options.retry.first_wait;
+        self.retry.first_wait = first_wait.saturating_mul(steps.saturating_add(1));
+        self.route = route;
+    }
+
+    /// Where commands go.
+    pub(super) fn route(&self) -> &Route {
+        &self.route
     }
 
     /// How commands are repeated.
@@ -161,8 +179,9 @@ impl Link {
             } else if kept {
                 retry.tries = self.tries_on_kept_session;
             }
-            match open.request(command, retry).await {
+            match open.request(command, &self.route, retry).await {
                 Ok(answer) => return Ok(answer),
+                Err(failure @ Failure::NotPassedOn { .. }) => return Err(error(&target.address, failure)),
                 Err(failure) => {
                     self.close_now();
                     if !(kept && repeat == Repeat::Harmless && is_lost(&failure)) {
@@ -208,10 +227,11 @@ impl Link {
     async fn try_raise(&mut self, retry: Retry) -> Result<Result<(), Failure>, BmcError> {
         let Some(open) = self.open.as_mut() else { return Ok(Ok(())) };
         let wanted = self.target.login.privilege;
-        let (code, _) = match open.request(&SetSessionPrivilege { level: wanted }, retry).await {
-            Ok(answer) => answer,
-            Err(failure) => return Ok(Err(failure)),
-        };
+        let (code, _) =
+            match open.request(&SetSessionPrivilege { level: wanted }, &Route::default(), retry).await {
+                Ok(answer) => answer,
+                Err(failure) => return Ok(Err(failure)),
+            };
         if code != completion_code::OK {
             let address = self.target.address.clone();
             let reason = match code {
@@ -264,16 +284,17 @@ impl Open {
     pub(super) async fn close(mut self, retry: Retry) {
         let close = CloseSession { session_id: self.session.peer_session_id() };
         // A close that gets lost costs the BMC a session slot for a minute, which is no reason to fail.
-        let _ = self.request(&close, Retry { tries: 2, ..retry }).await;
+        let _ = self.request(&close, &Route::default(), Retry { tries: 2, ..retry }).await;
     }
 
     /// Sends one command and waits for its answer.
     pub(super) async fn request<C: Command>(
         &mut self,
         command: &C,
+        route: &Route,
         retry: Retry,
     ) -> Result<(u8, Vec<u8>), Failure> {
-        self.session.submit(command, retry, Instant::now());
+        self.session.submit(command, route, retry, Instant::now());
         loop {
             if let Event::Answered { completion_code, data } = self.event().await? {
                 self.used = Instant::now();

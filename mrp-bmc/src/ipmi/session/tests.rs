@@ -71,7 +71,7 @@ impl Pair {
     }
 
     fn status(&mut self) -> Event {
-        self.session.submit(&GetChassisStatus, RETRY, self.now);
+        self.session.submit(&GetChassisStatus, &Route::default(), RETRY, self.now);
         self.run()
     }
 }
@@ -108,7 +108,7 @@ fn a_repeated_request_is_sealed_anew_and_both_its_answers_are_told_apart() {
     let mut pair = Pair::new(SimConfig::default());
     pair.run();
     let peer = ([127, 0, 0, 1], 1).into();
-    pair.session.submit(&GetChassisStatus, RETRY, pair.now);
+    pair.session.submit(&GetChassisStatus, &Route::default(), RETRY, pair.now);
     let first = pair.session.poll_transmit().unwrap();
     pair.now += RETRY.first_wait;
     pair.session.handle_timeout(pair.now);
@@ -239,9 +239,9 @@ fn a_session_survives_a_command_without_an_answer_and_a_new_one_takes_its_place(
     pair.bmc.faults.silent = true;
     assert_eq!(pair.status(), Event::Failed(Failure::Silent { step: "a command" }));
     pair.bmc.faults.silent = false;
-    pair.session.submit(&ChassisControl::PowerUp, RETRY, pair.now);
+    pair.session.submit(&ChassisControl::PowerUp, &Route::default(), RETRY, pair.now);
     assert!(is_off(&pair.status()), "the command that was given up was never sent");
-    pair.session.submit(&SetSessionPrivilege { level: 4 }, RETRY, pair.now);
+    pair.session.submit(&SetSessionPrivilege { level: 4 }, &Route::default(), RETRY, pair.now);
     assert_eq!(pair.run(), Event::Answered { completion_code: 0, data: vec![4] });
 }
 

@@ -89,6 +89,16 @@ pub(crate) struct Response {
     pub(crate) data: Vec<u8>,
 }
 
+impl Response {
+    /// True if it belongs to a request.
+    pub(crate) fn answers(&self, request: &Request) -> bool {
+        self.rq_seq == request.rq_seq
+            && self.cmd == request.cmd
+            && self.net_fn == request.net_fn | 1
+            && self.rs_addr == request.rs_addr
+    }
+}
+
 impl Message for Response {
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let frame = Frame::decode("IPMI response", bytes)?;
