@@ -308,6 +308,115 @@ async fn the_expiry_of_boot_flags_is_switched_off_unless_told_otherwise() {
     assert_eq!(kept.boot(&node()).await.unwrap(), Some(PXE));
 }
 
+/// Supermicro's firmware calls the disk in EFI mode 0x24 (FAQ 25559), not 0x08.
+#[tokio::test]
+async fn supermicro_has_an_efi_disk_selector_of_its_own() {
+    let sim = sim().await;
+    let mut messages = sim.messages();
+    let bmc = driver_with(sim.local_addr(), json!({"efi_disk_selector": 0x24})).await;
+    let disk = BootOverride { device: BootDevice::Disk, efi: true, persistent: true };
+    bmc.set_boot(&node(), Some(disk)).await.unwrap();
+    let mut sent = Vec::new();
+    while let Ok(message) = messages.try_recv() {
+        sent.push(message);
+    }
+    let flags = [0x08, 0x05, 0xe0, 0x24, 0, 0, 0];
+    assert!(sent.iter().any(|message| message.windows(7).any(|bytes| bytes == flags)), "{sent:?}");
+    assert_eq!(bmc.boot(&node()).await.unwrap(), Some(disk));
+    for other in [BootOverride { efi: false, ..disk }, PXE] {
+        bmc.set_boot(&node(), Some(other)).await.unwrap();
+        assert_eq!((bmc.boot(&node()).await.unwrap(), sim.boot()), (Some(other), Some(other)));
+    }
+}
+
+#[tokio::test]
+async fn a_bmc_may_be_spared_the_handshake_and_the_expiry() {
+    let sim = sim().await;
+    let options = json!({"boot_handshake": false, "boot_expiry_off": false});
+    let bmc = driver_with(sim.local_addr(), options).await;
+    bmc.set_power(&node(), PowerAction::Off).await.unwrap();
+    let before = sim.requests();
+    bmc.set_boot(&node(), Some(PXE)).await.unwrap();
+    assert_eq!(sim.requests() - before, 1, "the flags alone");
+    assert_eq!(bmc.boot(&node()).await.unwrap(), Some(PXE));
+}
+
+/// IPMI 2.0 passwords have up to 20 bytes, those that IPMI 1.5 can use 16; names have up to 16.
+#[tokio::test]
+async fn names_and_passwords_work_up_to_their_limits() {
+    for (name, password) in [
+        ("", "x"),
+        ("a", "sixteen-bytes-pw"),
+        ("admin", "seventeen-bytes-p"),
+        ("sixteen-bytes-nm", "twenty-bytes-exactly"),
+    ] {
+        for suite in [3, 17] {
+            let (username, secret) = (name.to_owned(), Secret::new(password));
+            let config = SimConfig { username, password: secret, ..SimConfig::default() };
+            let sim = simulator(config).await;
+            let mut entry = config_of(&sim, json!({"cipher_suites": [suite]}));
+            (entry.username, entry.password) = (name.into(), Secret::new(password));
+            IpmiBmc::open(entry.clone()).await.unwrap().power(&node()).await.unwrap();
+            let cut = &password[..password.len() - 1];
+            entry.password = Secret::new(cut);
+            let error = IpmiBmc::open(entry.clone()).await.unwrap().power(&node()).await.unwrap_err();
+            assert!(matches!(error, BmcError::Unauthorized { .. }), "one byte less: {error}");
+            entry.username = "seventeen-bytes-n".into();
+            let error = IpmiBmc::open(entry).await.unwrap_err();
+            assert!(error.to_string().contains("user name has more than 16 bytes"), "{error}");
+        }
+    }
+}
+
+fn config_of(sim: &BmcSimulator, options: serde_json::Value) -> mrp_core::bmc::BmcConfig {
+    config(sim.local_addr(), options)
+}
+
+/// Each datagram comes twice, and a third of them late: doubles are replays, which the session drops.
+#[tokio::test]
+async fn doubled_and_reordered_datagrams_change_nothing() {
+    let sim = sim().await;
+    sim.set_faults(Faults { duplicated: 1.0, reordered: 0.3, ..Faults::default() });
+    let bmc = driver(sim.local_addr()).await;
+    let mut events = sim.events();
+    for _ in 0..20 {
+        bmc.set_power(&node(), PowerAction::On).await.unwrap();
+        assert_eq!(bmc.power(&node()).await.unwrap(), Power::On);
+        bmc.set_power(&node(), PowerAction::Off).await.unwrap();
+        assert_eq!(bmc.power(&node()).await.unwrap(), Power::Off);
+    }
+    let happened = std::iter::from_fn(|| events.try_recv().ok()).count();
+    assert_eq!((happened, sim.logins()), (40, 1), "each command once, in one session");
+}
+
+/// More commands than there are message sequence numbers.
+#[tokio::test]
+async fn message_sequence_numbers_wrap_unnoticed() {
+    let sim = sim().await;
+    let bmc = driver(sim.local_addr()).await;
+    for _ in 0..200 {
+        assert_eq!(bmc.power(&node()).await.unwrap(), Power::Off);
+    }
+    assert_eq!(sim.logins(), 1);
+}
+
+/// Its name resolves to two addresses; it moves from one to the other.
+#[tokio::test]
+async fn a_bmc_whose_address_changes_is_found_again() {
+    let found: Vec<_> = tokio::net::lookup_host("localhost:0").await.unwrap().map(|it| it.ip()).collect();
+    let old = BmcSimulator::start((found[0], 0).into(), SimConfig::default()).await.unwrap();
+    let port = old.local_addr().port();
+    let mut named = config(old.local_addr(), json!({"retry_ms": 20, "tries": 3}));
+    named.address = format!("localhost:{port}");
+    let bmc = IpmiBmc::open(named).await.unwrap();
+    bmc.power(&node()).await.unwrap();
+    old.stop().await;
+    let last = *found.last().unwrap();
+    let moved = BmcSimulator::start((last, port).into(), SimConfig::default()).await.unwrap();
+    assert_eq!(bmc.power(&node()).await.unwrap(), Power::Off);
+    assert_eq!(moved.logins(), 1);
+}
+
 #[tokio::test]
 async fn a_call_that_was_given_up_does_not_disturb_the_next_one() {
     let sim = sim().await;

@@ -229,6 +229,21 @@ mod tests {
         assert!(window.accept(1), "numbers wrap past 0");
     }
 
+    /// Packets of one direction are numbered up to 2³² and begin again with 1, since 0 is for what belongs to no session.
+    #[test]
+    fn session_sequence_numbers_wrap_past_zero() {
+        let (mut console, mut bmc) = pair(17);
+        console.sequence = u32::MAX - 2;
+        let mut sealed = Vec::new();
+        for _ in 0..4 {
+            let datagram = console.seal(PayloadType::Ipmi, b"x", [9; 16]);
+            sealed.push(RmcpPlus::decode(&datagram[4..]).unwrap().session_sequence_number);
+            assert!(bmc.open(&datagram[4..]).is_ok());
+            assert_eq!(bmc.open(&datagram[4..]), Err(Rejected::Replayed));
+        }
+        assert_eq!(sealed, [u32::MAX - 1, u32::MAX, 1, 2]);
+    }
+
     proptest! {
         #[test]
         fn opening_never_panics(id in 0usize..6, bytes in prop::collection::vec(any::<u8>(), 0..120)) {

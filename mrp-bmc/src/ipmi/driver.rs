@@ -13,7 +13,7 @@ use mrp_core::bmc::{
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
-use super::options::{self, MOONSHOT, PLAIN, Quirks};
+use super::options::{self, MOONSHOT, Options, PLAIN, Quirks};
 use super::wire::chassis_control::ChassisControl;
 use super::wire::get_chassis_status::GetChassisStatus;
 use super::wire::set_session_privilege::level;
@@ -125,10 +125,10 @@ impl<M: IpmiKind> Bmc for Ipmi<M> {
     }
 
     async fn set_boot(&self, node: &Node, boot: Option<BootOverride>) -> Result<(), BmcError> {
-        let expiry_off = self.target.options.boot_expiry_off;
-        let flags = boot.map_or_else(BootFlags::default, flags_of);
-        self.bounded(node, "setting the boot device", async |link| write_boot(link, flags, expiry_off).await)
-            .await
+        let options = &self.target.options;
+        let flags = boot.map_or_else(BootFlags::default, |boot| flags_of(boot, options.efi_disk_selector));
+        let write = async |link: &mut Link| write_boot(link, flags, options).await;
+        self.bounded(node, "setting the boot device", write).await
     }
 
     async fn boot(&self, node: &Node) -> Result<Option<BootOverride>, BmcError> {
@@ -137,7 +137,7 @@ impl<M: IpmiKind> Bmc for Ipmi<M> {
             return Ok(None);
         }
         let unknown = BmcError::Unsupported("reading back a boot device other than pxe, disk and bios");
-        override_of(flags).map(Some).ok_or(unknown)
+        override_of(self.by_the_specification(flags)).map(Some).ok_or(unknown)
     }
 
     async fn open_console(&self, node: &Node) -> Result<Console, BmcError> {
@@ -179,6 +179,15 @@ impl<M> Drop for Ipmi<M> {
 }
 
 impl<M> Ipmi<M> {
+    /// Boot flags with the specification's selector in the place of the BMC's own.
+    fn by_the_specification(&self, flags: BootFlags) -> BootFlags {
+        let is_efi = flags.data1 & BootFlags::EFI != 0;
+        if is_efi && flags.device() == self.target.options.efi_disk_selector {
+            return BootFlags { data2: BootFlags::DISK, ..flags };
+        }
+        flags
+    }
+
     fn consoles(&self) -> MutexGuard<'_, JoinSet<()>> {
         self.consoles.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -266,12 +275,15 @@ async fn restart(link: &mut Link, control: ChassisControl) -> Result<(), CallErr
 }
 
 /// Parameter 5, with what should go along with it. Many BMCs lack parameters 0, 3 and 4, which does no harm.
-async fn write_boot(link: &mut Link, flags: BootFlags, expiry_off: bool) -> Result<(), CallError> {
-    if expiry_off {
+async fn write_boot(link: &mut Link, flags: BootFlags, options: &Options) -> Result<(), CallError> {
+    if options.boot_expiry_off {
         best_effort(link, parameter::BOOT_FLAG_VALID_BIT_CLEARING, &NO_EXPIRY).await?;
     }
-    let begun = best_effort(link, parameter::SET_IN_PROGRESS, &SET_IN_PROGRESS).await?;
-    best_effort(link, parameter::BOOT_INFO_ACKNOWLEDGE, &BOOT_INFO_FOR_BIOS).await?;
+    let mut begun = false;
+    if options.boot_handshake {
+        begun = best_effort(link, parameter::SET_IN_PROGRESS, &SET_IN_PROGRESS).await?;
+        best_effort(link, parameter::BOOT_INFO_ACKNOWLEDGE, &BOOT_INFO_FOR_BIOS).await?;
+    }
     let set = SetSystemBootOptions::new(parameter::BOOT_FLAGS, flags.to_bytes());
     let outcome = link.execute(&set, level::OPERATOR, Repeat::Harmless).await;
     if begun {
@@ -305,11 +317,12 @@ async fn read_boot(link: &mut Link) -> Result<BootFlags, CallError> {
     Ok(BootFlags::decode(&data).expect("five bytes are boot flags"))
 }
 
-fn flags_of(boot: BootOverride) -> BootFlags {
+fn flags_of(boot: BootOverride, efi_disk_selector: u8) -> BootFlags {
     let persistent = if boot.persistent { BootFlags::PERSISTENT } else { 0 };
     let efi = if boot.efi { BootFlags::EFI } else { 0 };
     let data2 = match boot.device {
         BootDevice::Pxe => BootFlags::PXE,
+        BootDevice::Disk if boot.efi => efi_disk_selector,
         BootDevice::Disk => BootFlags::DISK,
         BootDevice::Bios => BootFlags::BIOS,
     };

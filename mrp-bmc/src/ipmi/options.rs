@@ -10,8 +10,11 @@ use super::crypto::{CipherSuite, MAX_PASSWORD};
 use super::session::{Login, Retry};
 use super::wire::rakp::MAX_USER_NAME;
 use super::wire::set_session_privilege::level;
+use super::wire::system_boot_options::BootFlags;
 use mrp_core::bmc::Privilege;
 
+/// The specification's, and Supermicro's.
+const EFI_DISK_SELECTORS: [u8; 2] = [BootFlags::DISK, 0x24];
 /// Steps of bridging that IPMI knows.
 const MAX_STEPS: usize = 2;
 /// The last cartridge that has an address of its own.
@@ -43,6 +46,10 @@ pub(crate) struct Options {
     pub(crate) bridge: Route,
     /// Switch off the 60 second expiry of boot flags (parameter 3).
     pub(crate) boot_expiry_off: bool,
+    /// Tell of a change of the boot options and that the firmware has not taken them (parameters 0 and 4).
+    pub(crate) boot_handshake: bool,
+    /// Boot device selector of the first disk in EFI mode, as bits 5..2 of the boot flags' second byte.
+    pub(crate) efi_disk_selector: u8,
     pub(crate) retry: Retry,
     /// Bounds a whole call.
     pub(crate) limit: Duration,
@@ -107,6 +114,17 @@ fn common_schema() -> Value {
                 "description": "Tells the BMC to keep boot flags longer than 60 seconds. Switch it off for a BMC that \
                                 mishandles boot option parameter 3."
             },
+            "boot_handshake": {
+                "type": "boolean",
+                "default": true,
+                "description": "Tells the BMC when a change of the boot device begins and ends (boot option parameters 0 and \
+                                4). A refusal does no harm; switch it off for a BMC that stays silent."
+            },
+            "efi_disk_selector": {
+                "enum": EFI_DISK_SELECTORS,
+                "default": BootFlags::DISK,
+                "description": "What the BMC calls the first disk in EFI mode: 8 by the specification, 36 on Supermicro."
+            },
             "retry_ms": {
                 "type": "integer", "minimum": 10, "maximum": 10_000, "default": 500,
                 "description": "How long the first try waits for an answer; each further one waits half as long again, \
@@ -131,8 +149,17 @@ fn common_schema() -> Value {
 /// Reads the options and the login of a BMC's configuration.
 pub(crate) fn read(config: &BmcConfig, quirks: Quirks) -> Result<(Options, Login), BmcError> {
     let options = &config.options;
-    let known =
-        ["cipher_suites", "boot_expiry_off", "retry_ms", "tries", "timeout_ms", "keep_alive_ms", "bridge"];
+    let known = [
+        "cipher_suites",
+        "boot_expiry_off",
+        "boot_handshake",
+        "efi_disk_selector",
+        "retry_ms",
+        "tries",
+        "timeout_ms",
+        "keep_alive_ms",
+        "bridge",
+    ];
     let known = if quirks.cartridges { &known[..known.len() - 1] } else { &known[..] };
     if let Some(unknown) = options.keys().find(|key| !known.contains(&key.as_str())) {
         let known = known.join(", ");
@@ -142,11 +169,9 @@ pub(crate) fn read(config: &BmcConfig, quirks: Quirks) -> Result<(Options, Login
     let read = Options {
         quirks,
         bridge: bridge(options)?,
-        boot_expiry_off: match options.get("boot_expiry_off") {
-            None => true,
-            Some(Value::Bool(off)) => *off,
-            Some(other) => return Err(wrong("boot_expiry_off", other, "true or false")),
-        },
+        boot_expiry_off: boolean(options, "boot_expiry_off")?,
+        boot_handshake: boolean(options, "boot_handshake")?,
+        efi_disk_selector: efi_disk_selector(options)?,
         retry: Retry {
             first_wait: Duration::from_millis(integer(options, "retry_ms", 500, 10, 10_000)?),
             tries: u32::try_from(tries).expect("at most 50"),
@@ -202,6 +227,21 @@ fn suites(options: &Map<String, Value>) -> Result<Vec<CipherSuite>, BmcError> {
         found.ok_or_else(|| wrong("cipher_suites", id, &expected()))
     };
     ids.iter().map(suite).collect()
+}
+
+fn boolean(options: &Map<String, Value>, key: &str) -> Result<bool, BmcError> {
+    match options.get(key) {
+        None => Ok(true),
+        Some(Value::Bool(on)) => Ok(*on),
+        Some(other) => Err(wrong(key, other, "true or false")),
+    }
+}
+
+fn efi_disk_selector(options: &Map<String, Value>) -> Result<u8, BmcError> {
+    let key = "efi_disk_selector";
+    let Some(value) = options.get(key) else { return Ok(BootFlags::DISK) };
+    let known = EFI_DISK_SELECTORS.iter().find(|known| value.as_u64() == Some(u64::from(**known)));
+    known.copied().ok_or_else(|| wrong(key, value, "8 or 36"))
 }
 
 fn integer(
@@ -299,6 +339,8 @@ mod tests {
             (json!({"cipher_suites": [0]}), "cipher_suites is 0"),
             (json!({"cipher_suites": []}), "cipher_suites is []"),
             (json!({"boot_expiry_off": "yes"}), "boot_expiry_off is \"yes\""),
+            (json!({"boot_handshake": 1}), "boot_handshake is 1"),
+            (json!({"efi_disk_selector": 12}), "efi_disk_selector is 12"),
             (json!({"retry_ms": 1}), "retry_ms is 1"),
             (json!({"tries": 0}), "tries is 0"),
             (json!({"timeout_ms": -1}), "timeout_ms is -1"),

@@ -2,6 +2,7 @@
 //! opens another one when the BMC has lost it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -246,12 +247,27 @@ impl Link {
         Ok(Ok(()))
     }
 
+    /// Opens a session at the first of the name's addresses that answers. The name is resolved each time, so a BMC that has
+    /// moved is found again.
     async fn connect(&mut self) -> Result<Open, BmcError> {
+        let address = self.target.address.clone();
+        let mut silent = Err(BmcError::Unreachable { address: address.clone() });
+        for found in resolved(&address).await? {
+            match self.connect_to(found).await {
+                Err(error @ BmcError::Unreachable { .. }) => silent = Err(error),
+                outcome => return outcome,
+            }
+        }
+        silent
+    }
+
+    async fn connect_to(&mut self, address: SocketAddr) -> Result<Open, BmcError> {
         let target = self.target.clone();
         let mut tries = 2;
         loop {
             tries -= 1;
-            let socket = connected_socket(&target.address).await?;
+            let unreachable = |_| BmcError::Unreachable { address: target.address.clone() };
+            let socket = connected_socket(address).await.map_err(unreachable)?;
             let nonces = Nonces {
                 session_id: u32::from_le_bytes(random_bytes()) | 1,
                 console_nonce: random_bytes(),
@@ -348,19 +364,18 @@ pub(super) fn is_refusal(error: io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionRefused
 }
 
-async fn connected_socket(address: &str) -> Result<UdpSocket, BmcError> {
-    let found = tokio::net::lookup_host(address).await;
-    let found =
-        found.map_err(|error| BmcError::Config(format!("address {address} does not resolve: {error}")))?;
-    for address in found {
-        let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        if let Ok(socket) = UdpSocket::bind(any).await
-            && socket.connect(address).await.is_ok()
-        {
-            return Ok(socket);
-        }
+async fn resolved(address: &str) -> Result<Vec<SocketAddr>, BmcError> {
+    match tokio::net::lookup_host(address).await {
+        Ok(found) => Ok(found.collect()),
+        Err(error) => Err(BmcError::Config(format!("address {address} does not resolve: {error}"))),
     }
-    Err(BmcError::Unreachable { address: address.to_owned() })
+}
+
+async fn connected_socket(address: SocketAddr) -> io::Result<UdpSocket> {
+    let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any).await?;
+    socket.connect(address).await?;
+    Ok(socket)
 }
 
 /// Decodes the data of a command's answer.

@@ -306,7 +306,7 @@ fn holds<M: Message + PartialEq + std::fmt::Debug>(input: &[u8]) {
     }
 }
 
-/// As ipmitool (1.8.19) and ipmi_sim (2.0.33) send them for `sol activate` and `sol deactivate`.
+/// The layouts of sections 24.1, 24.2, 24.4, 24.5 and 15.9.
 #[test]
 fn serial_over_lan() {
     let activate = ActivatePayload { payload_type: SOL, instance: 1, auxiliary: [0xc0, 0, 0, 0] };
