@@ -25,6 +25,8 @@ const MANIFEST: &str = "manifest.json";
 const FORMAT: u32 = 1;
 /// The database's entry.
 const DATABASE: &str = "mrp.db";
+/// What the paths of images begin with.
+const IMAGES: &str = "images/";
 /// The name of the image store.
 const IDENTITY: &str = "images/identity";
 /// Files of the data folder beside the database; the first has to be there.

@@ -146,8 +146,10 @@ pub enum DhcpKind {
 pub struct ImagesSection {
     /// How long an upload without progress is kept.
     pub upload_expiry: Span,
-    /// `folder` (in the data folder), or `s3`.
+    /// `folder`, or `s3`.
     pub store: ImageStoreKind,
+    /// The folder; by default `images` in the data folder.
+    pub dir: Option<PathBuf>,
     /// Bucket, for `s3`.
     pub bucket: String,
     /// Where the S3 server is, if it is not Amazon's.
@@ -164,7 +166,7 @@ pub struct ImagesSection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ImageStoreKind {
-    /// In the data folder.
+    /// In a folder.
     Folder,
     /// In an S3-compatible store.
     S3,
@@ -252,6 +254,7 @@ impl Default for ImagesSection {
         Self {
             upload_expiry: Span(Duration::from_secs(24 * 60 * 60)),
             store: ImageStoreKind::Folder,
+            dir: None,
             bucket: String::new(),
             endpoint: None,
             region: "us-east-1".into(),
@@ -345,6 +348,10 @@ impl Config {
         }
         if self.images.store == ImageStoreKind::S3 && self.images.bucket.is_empty() {
             return Err(ConfigError::Wrong(format!("{name}: images.store = \"s3\" needs images.bucket")));
+        }
+        if self.images.store == ImageStoreKind::S3 && self.images.dir.is_some() {
+            let message = format!("{name}: images.dir goes with images.store = \"folder\" only");
+            return Err(ConfigError::Wrong(message));
         }
         Ok(())
     }
@@ -466,6 +473,8 @@ mod tests {
             ("[run]\nnetboot = \"soon\"", "\"90s\", \"10min\" or \"2h\""),
             ("[web]\nlisten = \"here\"", "listen"),
             ("[web]\ntls = \"files\"", "needs web.certificate"),
+            ("[images]\nstore = \"s3\"", "needs images.bucket"),
+            ("[images]\nstore = \"s3\"\nbucket = \"b\"\ndir = \"/srv/images\"", "images.dir goes with"),
             ("[web", "mrp.toml"),
             ("web = 3", "[web]"),
         ] {

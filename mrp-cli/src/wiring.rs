@@ -40,63 +40,68 @@ pub fn drivers() -> Drivers {
     Drivers::new().with::<IpmiBmc>().with::<MoonshotBmc>()
 }
 
-/// Where a server's files lie, below its data folder.
+/// Where a server's files lie: below its data folder, but for the images, which may be elsewhere.
 #[derive(Debug, Clone)]
-pub struct Files(PathBuf);
+pub struct Files {
+    folder: PathBuf,
+    images: PathBuf,
+}
 
 impl Files {
     /// The files of a configuration.
     pub fn of(config: &Config) -> Self {
-        Self(config.server.data_dir.clone())
+        let folder = config.server.data_dir.clone();
+        let images = config.images.dir.clone().unwrap_or_else(|| folder.join("images"));
+        Self { folder, images }
     }
 
     /// The folder itself.
     pub fn folder(&self) -> &Path {
-        &self.0
+        &self.folder
     }
 
     /// The database.
     pub fn database(&self) -> PathBuf {
-        self.0.join("mrp.db")
+        self.folder.join("mrp.db")
     }
 
-    /// Images by content.
-    pub fn images(&self) -> PathBuf {
-        self.0.join("images")
+    /// Images by content; several servers on one database share them.
+    pub fn images(&self) -> &Path {
+        &self.images
     }
 
     /// The server's key: seals BMC passwords, signs boot tokens.
     pub fn key(&self) -> PathBuf {
-        self.0.join("key")
+        self.folder.join("key")
     }
 
     /// This server's name among several on one database.
     pub fn server_id(&self) -> PathBuf {
-        self.0.join("server-id")
+        self.folder.join("server-id")
     }
 
     /// Password of the first admin.
     pub fn admin_password(&self) -> PathBuf {
-        self.0.join("admin-password")
+        self.folder.join("admin-password")
     }
 
     /// Self-made certificate and its private key.
     pub fn certificate(&self) -> (PathBuf, PathBuf) {
-        (self.0.join("certificate.pem"), self.0.join("certificate-key.pem"))
+        (self.folder.join("certificate.pem"), self.folder.join("certificate-key.pem"))
     }
 
     /// Host file for dnsmasq.
     pub fn dnsmasq_hosts(&self, config: &Config) -> PathBuf {
-        config.dhcp.dnsmasq_hosts.clone().unwrap_or_else(|| self.0.join("dnsmasq/hosts"))
+        config.dhcp.dnsmasq_hosts.clone().unwrap_or_else(|| self.folder.join("dnsmasq/hosts"))
     }
 
     /// Held by the server that serves from this folder.
     pub fn lock(&self) -> PathBuf {
-        self.0.join("lock")
+        self.folder.join("lock")
     }
 
     fn create(&self) -> Result<()> {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0);
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
         made.with_context(|| self.not_writable())
     }
 
@@ -112,7 +117,7 @@ impl Files {
                 bail!(
                     "another mrp (pid {}) serves from the data folder {}; stop it, or set server.data_dir",
                     pid.trim(),
-                    self.0.display()
+                    self.folder.display()
                 );
             }
             Err(TryLockError::Error(error)) => return Err(error).with_context(|| self.not_writable()),
@@ -124,7 +129,7 @@ impl Files {
 
     /// What to say where it cannot be written.
     pub fn not_writable(&self) -> String {
-        let folder = self.0.display();
+        let folder = self.folder.display();
         format!(
             "data folder {folder}: this user may not write it; set server.data_dir (MRP_SERVER__DATA_DIR) to a folder that it may"
         )
@@ -161,8 +166,9 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
 pub async fn open_blobs(config: &Config) -> Result<Arc<dyn BlobStore>> {
     match config.images.store {
         ImageStoreKind::Folder => {
-            let folder = Files::of(config).images();
-            let opened = FsBlobs::open(&folder).await;
+            let files = Files::of(config);
+            let folder = files.images();
+            let opened = FsBlobs::open(folder).await;
             Ok(Arc::new(opened.with_context(|| format!("image folder {}", folder.display()))?))
         }
         ImageStoreKind::S3 => open_bucket(config).await,

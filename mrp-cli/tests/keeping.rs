@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use harness::{Home, Ports, Server, files_below, until};
+use harness::{Home, Ports, Server, files_below, serve, until};
 use rustix::process::Signal;
 use sha2::{Digest, Sha256};
 
@@ -254,6 +254,56 @@ fn a_backup_of_a_running_server_is_restored_elsewhere() {
             .any(|path| path.to_string_lossy().contains("before-restore-") && path.ends_with("mrp.db"))
     );
     assert_eq!(server.end(Signal::TERM), Some(0));
+}
+
+#[test]
+fn images_lie_where_they_are_configured_and_are_restored_there() {
+    let home = Home::new();
+    let server = |home: &Home, ports: Ports| {
+        let mut command = serve(home, ports);
+        command.env("MRP_IMAGES__DIR", home.path("pictures"));
+        Server::spawn(command, ports)
+    };
+    let here = |home: &Home, arguments: &[&str]| {
+        let mut command = home.command(arguments);
+        command.env("MRP_SERVER__DATA_DIR", home.path("data"));
+        command.env("MRP_IMAGES__DIR", home.path("pictures")).output().unwrap()
+    };
+    let first = server(&home, Ports::free());
+    log_in(&home, &first.url);
+    home.run("arch add x86_64").ok();
+    home.file("vmlinuz", content(300_000));
+    home.run("image upload vmlinuz --type kernel --arch x86_64").ok();
+    let sha256 = home.json("image show vmlinuz")["sha256"].as_str().unwrap().to_owned();
+    let lies = |home: &Home| home.path("pictures").join(&sha256[..2]).join(&sha256);
+    assert_eq!(std::fs::read(lies(&home)).unwrap(), content(300_000));
+    assert!(!home.path("data/images").exists());
+    let file = home.path("backup.tar").display().to_string();
+    assert!(here(&home, &["backup", &file]).status.success());
+    assert_eq!(first.end(Signal::TERM), Some(0));
+    // Another folder is not taken for this one.
+    let mut elsewhere = serve(&home, Ports::free());
+    let refused = elsewhere.env("MRP_IMAGES__DIR", home.path("others")).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("the same folder (images.dir)"), "{said}");
+
+    let there = Home::new();
+    std::fs::create_dir(there.path("pictures")).unwrap();
+    there.file("pictures/mine", "");
+    let refused = here(&there, &["restore", &file]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("image folder") && said.contains("by images.dir"), "{said}");
+    let forced = here(&there, &["restore", &file, "--force"]);
+    assert!(forced.status.success(), "{forced:?}");
+    assert_eq!(std::fs::read(lies(&there)).unwrap(), content(300_000));
+    let kept = files_below(&there.path("pictures"));
+    assert!(kept.iter().any(|path| path.ends_with("mine")), "{kept:?}");
+    assert!(!there.path("data/images").exists());
+    std::fs::copy(home.path("data/admin-password"), there.path("data/admin-password")).unwrap();
+    let second = server(&there, Ports::free());
+    log_in(&there, &second.url);
+    assert_eq!(there.json("image show vmlinuz")["sha256"], sha256.as_str());
+    assert_eq!(second.end(Signal::TERM), Some(0));
 }
 
 /// Writes a backup with a changed manifest.

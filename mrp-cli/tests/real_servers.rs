@@ -7,6 +7,8 @@ mod harness;
 mod postgres_server;
 
 use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
 
 use harness::{Home, Ports, Server, serve, until};
 use mrp_cli::demo::rack::{PASSWORD, Rack, USER};
@@ -14,14 +16,20 @@ use postgres_server::PostgresServer;
 use rustix::process::Signal;
 use tokio::runtime::Runtime;
 
-fn start(home: &Home, database: &str, ports: Ports) -> Server {
+/// A server with a data folder of its own, and images that it has in common with others.
+fn server(home: &Home, database: &str, images: &Path, ports: Ports) -> Command {
     let door = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut command = serve(home, ports);
     command
         .env("MRP_DATABASE__URL", database)
+        .env("MRP_IMAGES__DIR", images)
         .env("MRP_SERVER__PEER_LISTEN", door.to_string())
         .env("MRP_SERVER__URL", format!("http://{door}"));
-    Server::spawn(command, ports)
+    command
+}
+
+fn start(home: &Home, database: &str, images: &Path, ports: Ports) -> Server {
+    Server::spawn(server(home, database, images, ports), ports)
 }
 
 fn log_in(home: &Home, server: &Server, password: &str) {
@@ -33,13 +41,14 @@ fn two_servers_share_a_database_and_one_takes_over_when_the_other_is_killed() {
     let mut postgres = PostgresServer::start();
     let database = postgres.database();
     let (one, two) = (Home::new(), Home::new());
-    let ports = Ports::free();
-    let first = start(&one, &database, ports);
+    let (ports, images) = (Ports::free(), one.path("images"));
+    let first = start(&one, &database, &images, ports);
     std::fs::create_dir(two.path("data")).unwrap();
     std::fs::copy(one.path("data/key"), two.path("data/key")).unwrap();
-    // Servers on one database have the same images.
-    std::os::unix::fs::symlink(one.path("data/images"), two.path("data/images")).unwrap();
-    let second = start(&two, &database, Ports::free());
+    let refused = server(&two, &database, &two.path("images"), Ports::free()).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("the same folder (images.dir)"), "{said}");
+    let second = start(&two, &database, &images, Ports::free());
     let password = std::fs::read_to_string(one.path("data/admin-password")).unwrap();
     assert!(!two.path("data/admin-password").exists(), "the first admin is made once");
     log_in(&one, &first, &password);
@@ -95,7 +104,7 @@ fn doctor_looks_at_the_database_and_changes_nothing() {
     let (level, text) = doctor(&database);
     assert!(level == "ok" && text.contains("empty, its tables are made"), "{text}");
     assert_eq!(postgres.sql("mrp0", "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public'"), "0\n");
-    let server = start(&home, &database, Ports::free());
+    let server = start(&home, &database, &home.path("images"), Ports::free());
     let (level, text) = doctor(&database);
     assert!(level == "ok" && text.contains("schema ") && text.contains("(version 1"), "{text}");
     let (level, text) = doctor("postgres://mrp:hunter2@127.0.0.1:1/mrp");

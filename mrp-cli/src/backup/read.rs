@@ -12,7 +12,7 @@ use mrp_core::image::Digest;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use super::{CONFIGURATION, DATABASE, Entry, FILES, FORMAT, IDENTITY, MANIFEST, Manifest};
+use super::{CONFIGURATION, DATABASE, Entry, FILES, FORMAT, IDENTITY, IMAGES, MANIFEST, Manifest};
 use crate::backup::sqlite_only;
 use crate::config::{Config, ImageStoreKind};
 use crate::wiring::Files;
@@ -34,11 +34,11 @@ pub struct Restored {
     /// What the backup held.
     pub manifest: Manifest,
     /// Where the data that was there before lies.
-    pub before: Option<PathBuf>,
+    pub before: Vec<PathBuf>,
 }
 
-/// Puts a backup into the data folder, which has to be empty; with `force`, what is there is moved aside within it.
-/// Nothing is touched until the whole backup has been read and checked.
+/// Puts a backup into the data folder, and its images into theirs where that is elsewhere. Both have to be empty; with
+/// `force`, what is there is moved aside within them. Nothing is touched until the whole backup has been read and checked.
 pub async fn restore(config: &Config, file: &Path, force: bool) -> Result<Restored> {
     sqlite_only(config)?;
     if config.images.store == ImageStoreKind::S3 {
@@ -50,22 +50,53 @@ pub async fn restore(config: &Config, file: &Path, force: bool) -> Result<Restor
     check_schema(&read_manifest(&mut open(file)?, file)?, file)?;
     let files = Files::of(config);
     let lock = files.claim()?;
-    let folder = files.folder();
-    let there = contents(folder)?;
-    if !there.is_empty() && !force {
-        bail!(
-            "the data folder {} is not empty; name another one by server.data_dir, or move what is there aside with --force",
-            folder.display()
-        );
-    }
-    let staging =
-        TempDir::with_prefix_in(".restore-", folder).with_context(|| folder.display().to_string())?;
-    let manifest = read(file, |entry, content, _| write(staging.path(), entry, content))?;
-    check_database(staging.path(), &manifest).await?;
-    let before = if there.is_empty() { None } else { Some(move_aside(folder, &there)?) };
-    put_in_place(staging.path(), folder)?;
+    let images = config.images.dir.as_deref();
+    let data = Place::prepare("data folder", "server.data_dir", files.folder(), images, force)?;
+    let images = images.map(|folder| Place::prepare("image folder", "images.dir", folder, None, force));
+    let images = images.transpose()?;
+    let manifest = read(file, |entry, content, _| match (&images, entry.path.strip_prefix(IMAGES)) {
+        (Some(images), Some(path)) => write(&images.staging.path().join(path), content),
+        _ => write(&data.staging.path().join(&entry.path), content),
+    })?;
+    check_database(data.staging.path(), &manifest).await?;
+    let places = || images.iter().chain([&data]);
+    let before = places().filter_map(|place| place.move_aside().transpose()).collect::<Result<_>>()?;
+    places().try_for_each(Place::fill)?;
     drop(lock);
     Ok(Restored { manifest, before })
+}
+
+/// A folder that is restored into. What comes is staged within it, so that it takes its place by renames.
+struct Place {
+    folder: PathBuf,
+    staging: TempDir,
+    /// What was there before.
+    there: Vec<PathBuf>,
+}
+
+impl Place {
+    /// `except` is not looked at: it is another place within this one.
+    fn prepare(what: &str, key: &str, folder: &Path, except: Option<&Path>, force: bool) -> Result<Self> {
+        let shown = folder.display();
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(|| shown.to_string())?;
+        let there: Vec<PathBuf> =
+            contents(folder)?.into_iter().filter(|path| except != Some(path.as_path())).collect();
+        if !there.is_empty() && !force {
+            bail!(
+                "the {what} {shown} is not empty; name another one by {key}, or move what is there aside with --force"
+            );
+        }
+        let staging = TempDir::with_prefix_in(".restore-", folder).with_context(|| shown.to_string())?;
+        Ok(Self { folder: folder.to_owned(), staging, there })
+    }
+
+    fn move_aside(&self) -> Result<Option<PathBuf>> {
+        if self.there.is_empty() { Ok(None) } else { move_aside(&self.folder, &self.there).map(Some) }
+    }
+
+    fn fill(&self) -> Result<()> {
+        put_in_place(self.staging.path(), &self.folder)
+    }
 }
 
 fn open(file: &Path) -> Result<tar::Archive<BufReader<File>>> {
@@ -122,7 +153,7 @@ fn check_paths(manifest: &Manifest, file: &Path) -> Result<()> {
         let known =
             [DATABASE, IDENTITY, CONFIGURATION].contains(&path.as_str()) || FILES.contains(&path.as_str());
         let image =
-            path.strip_prefix("images/").and_then(|rest| rest.split_once('/')).is_some_and(|(two, name)| {
+            path.strip_prefix(IMAGES).and_then(|rest| rest.split_once('/')).is_some_and(|(two, name)| {
                 Digest::from_hex(name).is_some() && name.starts_with(two) && two.len() == 2 && name == sha256
             });
         if !(known || image) || !seen.insert(path) {
@@ -189,12 +220,11 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
-fn write(staging: &Path, entry: &Entry, content: &mut dyn Read) -> Result<()> {
-    let path = staging.join(&entry.path);
+fn write(path: &Path, content: &mut dyn Read) -> Result<()> {
     if let Some(folder) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut file = opened.with_context(|| path.display().to_string())?;
     io::copy(content, &mut file)?;
     file.flush()?;

@@ -12,7 +12,7 @@ use mrp_store::Snapshot;
 use sha2::{Digest as _, Sha256};
 use tempfile::{NamedTempFile, TempDir};
 
-use super::{CONFIGURATION, DATABASE, Entry, FILES, FORMAT, IDENTITY, MANIFEST, Manifest};
+use super::{CONFIGURATION, DATABASE, Entry, FILES, FORMAT, IDENTITY, IMAGES, MANIFEST, Manifest};
 use crate::backup::sqlite_only;
 use crate::config::Config;
 use crate::wiring::{self, Files};
@@ -142,7 +142,7 @@ fn manifest(copy: &Path, snapshot: &Snapshot, small: &[(&'static str, Vec<u8>)])
 }
 
 fn image_path(digest: &Digest) -> String {
-    format!("images/{}/{digest}", &digest.as_str()[..2])
+    format!("{IMAGES}{}/{digest}", &digest.as_str()[..2])
 }
 
 fn digest_of(path: &Path) -> Result<(u64, String)> {

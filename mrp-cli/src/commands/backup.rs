@@ -33,7 +33,7 @@ pub struct Backup {
 
 /// Put a backup into an empty data folder
 ///
-/// The server must not run. The whole backup is checked before anything is changed.
+/// The server must not run. Images go into `images.dir`, where that is set. The whole backup is checked before anything is changed.
 ///
 /// Examples:
 ///   mrp restore /backup/mrp-monday.tar --config /etc/mrp/mrp.toml
@@ -70,7 +70,7 @@ impl Restore {
         let restored = backup::restore(&config, &self.file, self.force).await?;
         let folder = config.server.data_dir.display();
         let mut words = format!("restored into {folder}: {}", restored.manifest);
-        if let Some(before) = &restored.before {
+        for before in &restored.before {
             words.push_str(&format!("\nwhat was there before is in {}", before.display()));
         }
         output.done(&restored.manifest, words)

@@ -64,7 +64,7 @@ impl Provisioner {
         }
         Err(Error::Conflict(format!(
             "the images of this database are in another store: it goes with {wanted}, and this one is {found}. All servers on \
-             a database need the same images: give this one the same folder or bucket. If these are the right images, write \
+             a database need the same images: give this one the same folder (images.dir) or bucket (images.bucket). If these are the right images, write \
              {wanted} into the file \"identity\" among them"
         )))
     }

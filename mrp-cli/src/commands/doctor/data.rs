@@ -21,7 +21,10 @@ const TOO_LITTLE: u64 = 200 << 20;
 
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
     let files = Files::of(config);
-    let mut findings = vec![folder(files.folder())];
+    let mut findings = vec![folder("data folder", "server.data_dir", files.folder())];
+    if config.images.dir.is_some() {
+        findings.push(folder("image folder", "images.dir", files.images()));
+    }
     if files.key().exists() {
         findings.push(key(config, &files.key()));
     }
@@ -33,9 +36,9 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
     findings
 }
 
-fn folder(folder: &Path) -> Finding {
-    let (about, advice) =
-        ("data folder", "set server.data_dir (MRP_SERVER__DATA_DIR) to a folder that this user may write");
+fn folder(about: &str, key: &str, folder: &Path) -> Finding {
+    let variable = key.replace('.', "__").to_uppercase();
+    let advice = format!("set {key} (MRP_{variable}) to a folder that this user may write");
     let shown = folder.display();
     // What is not there yet is made at the first start, in the nearest folder that is there.
     let there = folder.ancestors().find(|ancestor| ancestor.is_dir()).unwrap_or(Path::new("/"));
