@@ -56,6 +56,7 @@ real: build packages root
 # Images in a bucket, against moto's S3 server from PyPI.
 s3: toolchain packages
 	$(CARGO) test --locked -p mrp-store --features s3 --test real_s3
+	$(CARGO) test --locked -p mrp-cli --features s3 --test real_bucket
 
 # QEMU machines with UEFI and BIOS, behind OpenIPMI's BMC, with dnsmasq, in a network namespace of their own.
 lab: build packages root

@@ -146,6 +146,10 @@ fn answer_files_keep_their_history_and_images_are_replaced() {
     home.file("two.cfg", "d-i passwd/make-user boolean maybe\n{{ nosuch }}\n");
     home.run("preseed add debian one.cfg --type preseed").ok();
     assert!(home.run("preseed lint debian").ok().out.contains("nothing is wrong"));
+    assert!(
+        home.run("preseed lint one.cfg --type preseed").ok().out.contains("nothing is wrong with one.cfg")
+    );
+    assert!(home.run("preseed lint two.cfg --type preseed").code(1).out.contains("nosuch is undefined"));
     home.run("preseed set debian --file two.cfg").ok();
     let lint = home.run("preseed lint debian").code(1).out;
     assert!(lint.contains("1 (rendered)") && lint.contains("passwd/make-user is \"maybe\""), "{lint}");

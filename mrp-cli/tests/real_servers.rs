@@ -9,6 +9,8 @@ mod postgres_server;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use harness::{Home, Ports, Server, serve, until};
 use mrp_cli::demo::rack::{PASSWORD, Rack, USER};
@@ -79,12 +81,32 @@ fn two_servers_share_a_database_and_one_takes_over_when_the_other_is_killed() {
     until("the second server is well again", || two.run(&format!("machine show {name}")).code == Some(0));
     until("the first server is well again", || one.run(&format!("machine show {name}")).code == Some(0));
 
+    let rotate = || {
+        let mut command = two.command(&["key", "rotate"]);
+        command.env("MRP_DATABASE__URL", &database).env("MRP_SERVER__DATA_DIR", two.path("data"));
+        command.output().unwrap()
+    };
+    assert_eq!(second.end(Signal::TERM), Some(0));
+    let alive = std::fs::read_to_string(one.path("data/server-id")).unwrap();
+    let refused = rotate();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains(&format!("server {} is up", alive.trim())), "{said}");
+    let second = start(&two, &database, &images, Ports::free());
+    log_in(&two, &second, &password);
+
     assert_eq!(first.end(Signal::KILL), None);
     until("the second server has taken over", || two.run(&format!("power {name} on")).code == Some(0));
     assert_ne!(postgres.sql("mrp0", "SELECT holder FROM claims WHERE name LIKE 'bmc:%'"), owner);
     assert_eq!(claims(&postgres), "1\n");
     assert_eq!(second.end(Signal::TERM), Some(0));
     assert_eq!(claims(&postgres), "0\n", "who ends gives up what it has");
+    let mut rotated = None;
+    until("the killed server counts as down", || {
+        rotated = Some(rotate()).filter(|rotated| rotated.status.success());
+        rotated.is_some()
+    });
+    let said = String::from_utf8_lossy(&rotated.unwrap().stdout).into_owned();
+    assert!(said.contains("1 BMC password") && said.contains("copy it to the other servers"), "{said}");
 }
 
 #[test]
@@ -109,5 +131,73 @@ fn doctor_looks_at_the_database_and_changes_nothing() {
     assert!(level == "ok" && text.contains("schema ") && text.contains("(version 1"), "{text}");
     let (level, text) = doctor("postgres://mrp:hunter2@127.0.0.1:1/mrp");
     assert!(level == "problem" && text.contains("cannot be reached") && !text.contains("hunter2"), "{text}");
+    assert_eq!(server.end(Signal::TERM), Some(0));
+}
+
+/// What clients of a server were answered, by status.
+#[derive(Default)]
+struct Answers {
+    done: AtomicUsize,
+    refused: AtomicUsize,
+}
+
+/// Asks until it is told to stop: a request is done, or refused in the API's own shape.
+async fn ask_on(url: String, token: String, client: usize, answers: Arc<Answers>, stop: Arc<AtomicBool>) {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    for number in 0.. {
+        if stop.load(Ordering::SeqCst) {
+            return;
+        }
+        let requests = [
+            http.get(format!("{url}/api/v1/machine")),
+            http.post(format!("{url}/api/v1/arch")).body(format!(r#"{{"name": "arch-{client}-{number}"}}"#)),
+        ];
+        for request in requests {
+            let answer = request.header("authorization", &token).send().await.expect("the server is up");
+            let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
+            match status {
+                200 | 201 => answers.done.fetch_add(1, Ordering::SeqCst),
+                503 => {
+                    let body: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+                    let is_shaped = body["error_type"] == "Unavailable" && body["errors"][0].is_string();
+                    assert!(is_shaped && !text.contains("sqlx"), "{text}");
+                    answers.refused.fetch_add(1, Ordering::SeqCst)
+                }
+                other => panic!("{other}: {text}"),
+            };
+        }
+    }
+}
+
+#[test]
+fn requests_are_refused_while_the_database_restarts_and_the_server_recovers_by_itself() {
+    let mut postgres = PostgresServer::start();
+    let (home, database) = (Home::new(), postgres.database());
+    let server = start(&home, &database, &home.path("images"), Ports::free());
+    log_in(&home, &server, &std::fs::read_to_string(home.path("data/admin-password")).unwrap());
+    let token = home.json("token add --description load")["token"].as_str().unwrap().to_owned();
+    let (answers, stop) = (Arc::new(Answers::default()), Arc::new(AtomicBool::new(false)));
+    // An error says that there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = Runtime::new().unwrap();
+    let clients: Vec<_> = (0..8)
+        .map(|client| ask_on(server.url.clone(), token.clone(), client, answers.clone(), stop.clone()))
+        .map(|asking| runtime.spawn(asking))
+        .collect();
+    let done = || answers.done.load(Ordering::SeqCst);
+    until("requests are answered", || done() > 100);
+    for _ in 0..2 {
+        let refused = answers.refused.load(Ordering::SeqCst);
+        postgres.stop();
+        until("requests are refused", || answers.refused.load(Ordering::SeqCst) > refused + 50);
+        postgres.run();
+        let before = done();
+        until("requests are answered again", || done() > before + 200);
+    }
+    stop.store(true, Ordering::SeqCst);
+    for client in clients {
+        runtime.block_on(client).unwrap();
+    }
+    home.run("machine list").ok();
     assert_eq!(server.end(Signal::TERM), Some(0));
 }

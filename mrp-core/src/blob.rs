@@ -73,9 +73,8 @@ pub trait BlobStore: fmt::Debug + Send + Sync {
     /// Removes a blob; readers that have it open go on. None of that digest is no error.
     async fn remove(&self, digest: &Digest) -> Result<(), BlobError>;
 
-    /// Removes every blob but these and tells how many went: those that an upload or a removal left behind when the
-    /// server was killed between file and row. What was written after `before` stays: its row may be on the way.
-    async fn sweep(&self, keep: &HashSet<Digest>, before: Timestamp) -> Result<u64, BlobError>;
+    /// The digests of all blobs.
+    async fn digests(&self) -> Result<Vec<Digest>, BlobError>;
 
     /// Continues the partial content of an upload after `offset` bytes, which were made durable before; what lies behind
     /// them is cut off. Offset 0 begins it anew. `Busy` while somebody else does.

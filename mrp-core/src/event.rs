@@ -169,4 +169,7 @@ pub struct Journal {
     pub events: Vec<NewEvent>,
     /// Audit entries.
     pub audit: Vec<NewAudit>,
+    /// Name of a claim that the change is made under: it ends with the change. Where it has ended before, the change is
+    /// `Stale`.
+    pub under: Option<String>,
 }

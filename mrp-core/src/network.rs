@@ -2,6 +2,9 @@
 
 use std::net::Ipv4Addr;
 
+/// How many addresses a refusal names.
+const NAMED: usize = 10;
+
 use ipnet::Ipv4Net;
 
 use crate::error::Error;
@@ -67,6 +70,25 @@ impl Network {
             Addressing::Static(address) => (self.static_net, address),
         };
         self.subnet.contains(&address) && range.is_some_and(|range| range.contains(&address))
+    }
+
+    /// Refuses, in words, a change that takes the room from addresses that interfaces have.
+    pub fn refuse_loss(&self, new: &Network, addresses: &[NetworkAddress]) -> Result<(), String> {
+        let is_lost = |taken: &&NetworkAddress| {
+            self.has_room_for(taken.addressing) && !new.has_room_for(taken.addressing)
+        };
+        let lost: Vec<String> = addresses
+            .iter()
+            .filter(is_lost)
+            .map(|taken| {
+                format!("{} {} of machine {}", taken.addressing.kind(), taken.address, taken.machine_name)
+            })
+            .collect();
+        let others = if lost.len() > NAMED { " and others" } else { "" };
+        match &lost[..lost.len().min(NAMED)] {
+            [] => Ok(()),
+            named => Err(format!("these addresses would be outside: {}{others}", named.join(", "))),
+        }
     }
 
     /// True if this network's subnet shares an address with the other's.

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::bmc::{BmcError, Power};
+use crate::bmc_entry::BmcId;
 use crate::error::Error;
 use crate::id::Timestamp;
 use crate::machine::MachineId;
@@ -44,6 +45,15 @@ pub enum PeerAct {
     ReadPower {
         /// The machine.
         machine: MachineId,
+    },
+    /// Log in to a BMC and read the power of one of its nodes.
+    TestBmc {
+        /// Who asks.
+        actor: PeerActor,
+        /// The BMC.
+        bmc: BmcId,
+        /// The node's address behind it.
+        node: String,
     },
     /// Power the machine of a run.
     PowerRun {

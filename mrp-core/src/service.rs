@@ -20,6 +20,7 @@ use crate::actor::Actor;
 use crate::blob::BlobStore;
 use crate::bmc::{Bmc, Drivers};
 use crate::bmc_entry::BmcId;
+use crate::claim::Claim;
 use crate::clock::{Clock, SystemClock};
 use crate::dhcp::{DhcpBackend, Neighbours, NoDhcpBackend, NoNeighbours};
 use crate::error::Error;
@@ -225,7 +226,6 @@ impl Builder {
             hashing: Semaphore::new(HASHES_AT_ONCE),
             dhcp_changes: AtomicU64::default(),
             dhcp_turn: tokio::sync::Mutex::default(),
-            content_turn: tokio::sync::RwLock::default(),
             changed: watch::Sender::new(0),
             tasks: Mutex::default(),
         }));
@@ -282,8 +282,6 @@ pub(crate) struct Inner {
     pub(crate) dhcp_changes: AtomicU64,
     /// Held while the DHCP server is told the addresses: how many changes it knows.
     pub(crate) dhcp_turn: tokio::sync::Mutex<u64>,
-    /// Shared by uploads between content and row; held alone while content without rows is removed.
-    pub(crate) content_turn: tokio::sync::RwLock<()>,
     /// Changes with each write of events; followers read the store when it does.
     pub(crate) changed: watch::Sender<u64>,
     tasks: Mutex<Tasks>,
@@ -441,6 +439,11 @@ impl Draft {
 
     pub(crate) fn done(self) -> Journal {
         self.journal
+    }
+
+    /// The same for a change that is made under a claim.
+    pub(crate) fn done_under(self, claim: &Claim) -> Journal {
+        Journal { under: Some(claim.name.clone()), ..self.journal }
     }
 }
 

@@ -6,6 +6,7 @@
 //! id and revision 1. Lists are sorted by id unless said otherwise.
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 
 use crate::answer_file::{AnswerFile, AnswerFileId, AnswerFileVersion};
 use crate::arch::{Arch, ArchId, Subarch, SubarchId};
@@ -68,6 +69,12 @@ pub enum StoreError {
 
 /// What a store's methods answer.
 pub type StoreResult<T> = Result<T, StoreError>;
+
+/// What removes a content, for [`ImageStore::remove_content`].
+pub type Removal<'a> = BoxFuture<'a, ()>;
+
+/// What a removal is wanted of: a row that has one of these revisions, else it is `Stale`; `None` for whatever is there.
+pub type Seen<'a> = Option<&'a [i64]>;
 
 /// A part of a list that is sorted by id.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -139,13 +146,13 @@ pub trait ArchStore {
     /// Changes an architecture.
     async fn update_arch(&self, arch: &Arch, journal: &Journal) -> StoreResult<Arch>;
     /// Removes an architecture with its subarchitectures. `InUse` by machines or images.
-    async fn delete_arch(&self, id: ArchId, journal: &Journal) -> StoreResult<()>;
+    async fn delete_arch(&self, id: ArchId, seen: Seen<'_>, journal: &Journal) -> StoreResult<()>;
     /// Stores a new subarchitecture. `Conflict` on the name within the architecture.
     async fn insert_subarch(&self, subarch: &Subarch, journal: &Journal) -> StoreResult<Subarch>;
     /// Changes a subarchitecture.
     async fn update_subarch(&self, subarch: &Subarch, journal: &Journal) -> StoreResult<Subarch>;
     /// Removes a subarchitecture. `InUse` by machines.
-    async fn delete_subarch(&self, id: SubarchId, journal: &Journal) -> StoreResult<()>;
+    async fn delete_subarch(&self, id: SubarchId, seen: Seen<'_>, journal: &Journal) -> StoreResult<()>;
 }
 
 /// BMCs.
@@ -160,7 +167,7 @@ pub trait BmcStore {
     /// Changes a BMC.
     async fn update_bmc(&self, bmc: &BmcEntry, journal: &Journal) -> StoreResult<BmcEntry>;
     /// Removes a BMC. `InUse` by machines.
-    async fn delete_bmc(&self, id: BmcId, journal: &Journal) -> StoreResult<()>;
+    async fn delete_bmc(&self, id: BmcId, seen: Seen<'_>, journal: &Journal) -> StoreResult<()>;
 }
 
 /// Networks, leases and discovered clients.
@@ -174,10 +181,10 @@ pub trait NetworkStore {
     async fn configured_addresses(&self, network: Option<NetworkId>) -> StoreResult<Vec<NetworkAddress>>;
     /// Stores a new network. `Conflict` on name and subnet; overlap with another is checked in the same transaction.
     async fn insert_network(&self, network: &Network, journal: &Journal) -> StoreResult<Network>;
-    /// Changes a network, with the same checks.
+    /// Changes a network, with the same checks. `InUse` by addresses that would be outside, in words.
     async fn update_network(&self, network: &Network, journal: &Journal) -> StoreResult<Network>;
     /// Removes a network. `InUse` by interfaces.
-    async fn delete_network(&self, id: NetworkId, journal: &Journal) -> StoreResult<()>;
+    async fn delete_network(&self, id: NetworkId, seen: Seen<'_>, journal: &Journal) -> StoreResult<()>;
     /// The lease of a MAC address.
     async fn lease(&self, mac: MacAddr) -> StoreResult<Option<Lease>>;
     /// The newest lease of an address.
@@ -229,7 +236,15 @@ pub trait ImageStore {
     /// Changes an image.
     async fn update_image(&self, image: &Image, journal: &Journal) -> StoreResult<Image>;
     /// Removes an image. `InUse` by machines or subarchitectures.
-    async fn delete_image(&self, id: ImageId, journal: &Journal) -> StoreResult<()>;
+    async fn delete_image(&self, id: ImageId, seen: Seen<'_>, journal: &Journal) -> StoreResult<()>;
+    /// Does the removal of a content while no other writer can begin; true if it was done. It is not where an image has
+    /// the content, or a [claim of contents](Claim::of_contents) is in force; those that have lapsed end.
+    async fn remove_content(
+        &self,
+        digest: &Digest,
+        now: Timestamp,
+        removal: Removal<'_>,
+    ) -> StoreResult<bool>;
 
     /// All answer files.
     async fn answer_files(&self) -> StoreResult<Vec<AnswerFile>>;
@@ -248,7 +263,12 @@ pub trait ImageStore {
         journal: &Journal,
     ) -> StoreResult<AnswerFile>;
     /// Removes an answer file with its versions. `InUse` by machines.
-    async fn delete_answer_file(&self, id: AnswerFileId, journal: &Journal) -> StoreResult<()>;
+    async fn delete_answer_file(
+        &self,
+        id: AnswerFileId,
+        seen: Seen<'_>,
+        journal: &Journal,
+    ) -> StoreResult<()>;
     /// An answer file's versions, newest first.
     async fn answer_file_versions(&self, id: AnswerFileId) -> StoreResult<Vec<AnswerFileVersion>>;
     /// One version with its content.

@@ -90,7 +90,7 @@ async fn what_the_site_is_made_of_is_the_admins() {
     forbidden("arch", mrp.archs().delete(alice, machine.arch).await);
     forbidden("subarch", mrp.archs().create_subarch(alice, machine.arch, subarch()).await);
     let efi = machine.subarch.unwrap();
-    forbidden("subarch", mrp.archs().update_subarch(alice, efi, subarch()).await);
+    forbidden("subarch", mrp.archs().update_subarch(alice, efi, "x86_64", subarch()).await);
     forbidden("subarch", mrp.archs().delete_subarch(alice, efi).await);
     forbidden("network", mrp.networks().create(alice, network("n", "10.0.0.0/24")).await);
     forbidden("user", mrp.users().create(alice, user).await);

@@ -24,3 +24,13 @@ async fn a_run_is_powered_once_and_ends_once() {
 async fn the_runs_of_a_server_that_has_died_are_picked_up() {
     servers::the_runs_of_a_server_that_has_died_are_picked_up(Lab::new().await).await;
 }
+
+#[tokio::test]
+async fn content_is_kept_that_another_server_puts_there() {
+    servers::contents::content_is_kept_that_another_server_puts_there(Lab::new().await).await;
+}
+
+#[tokio::test]
+async fn content_that_is_being_removed_is_put_there_again() {
+    servers::contents::content_that_is_being_removed_is_put_there_again(Lab::new().await).await;
+}

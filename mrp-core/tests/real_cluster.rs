@@ -32,3 +32,19 @@ async fn the_runs_of_a_server_that_has_died_are_picked_up() {
     let server = PostgresServer::start();
     servers::the_runs_of_a_server_that_has_died_are_picked_up(Lab::on(Some(server.database())).await).await;
 }
+
+#[tokio::test]
+async fn content_is_kept_that_another_server_puts_there() {
+    let server = PostgresServer::start();
+    servers::contents::content_is_kept_that_another_server_puts_there(Lab::on(Some(server.database())).await)
+        .await;
+}
+
+#[tokio::test]
+async fn content_that_is_being_removed_is_put_there_again() {
+    let server = PostgresServer::start();
+    servers::contents::content_that_is_being_removed_is_put_there_again(
+        Lab::on(Some(server.database())).await,
+    )
+    .await;
+}

@@ -81,9 +81,9 @@ impl BlobStore for FsBlobs {
         blocking(move || remove_file(&path)).await
     }
 
-    async fn sweep(&self, keep: &HashSet<Digest>, before: Timestamp) -> Result<u64, BlobError> {
-        let (root, keep) = (self.root.clone(), keep.clone());
-        blocking(move || sweep(&root, &keep, before)).await
+    async fn digests(&self) -> Result<Vec<Digest>, BlobError> {
+        let root = self.root.clone();
+        blocking(move || digests(&root)).await
     }
 
     async fn append(&self, key: &UploadKey, offset: u64) -> Result<Box<dyn PartialWriter>, BlobError> {
@@ -246,8 +246,8 @@ fn remove_leftovers(incoming: &Path) -> Result<(), BlobError> {
     Ok(())
 }
 
-fn sweep(root: &Path, keep: &HashSet<Digest>, before: Timestamp) -> Result<u64, BlobError> {
-    let mut removed = 0;
+fn digests(root: &Path) -> Result<Vec<Digest>, BlobError> {
+    let mut found = Vec::new();
     for folder in fs::read_dir(root).map_err(|error| failed(root, error))? {
         let folder = folder.map_err(|error| failed(root, error))?.path();
         let is_prefix = folder.file_name().is_some_and(|name| name.len() == 2) && folder.is_dir();
@@ -255,19 +255,12 @@ fn sweep(root: &Path, keep: &HashSet<Digest>, before: Timestamp) -> Result<u64, 
             continue;
         }
         for blob in fs::read_dir(&folder).map_err(|error| failed(&folder, error))? {
-            let path = blob.map_err(|error| failed(&folder, error))?.path();
-            let name = path.file_name().and_then(|name| name.to_str());
+            let name = blob.map_err(|error| failed(&folder, error))?.file_name();
             // What is named otherwise was not written by us.
-            if let Some(digest) = name.and_then(Digest::from_hex)
-                && !keep.contains(&digest)
-                && is_older(&path, before)
-            {
-                remove_file(&path)?;
-                removed += 1;
-            }
+            found.extend(name.to_str().and_then(Digest::from_hex));
         }
     }
-    Ok(removed)
+    Ok(found)
 }
 
 /// True for a file that was last written before then; one that is gone is none.

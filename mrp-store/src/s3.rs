@@ -211,21 +211,14 @@ impl BlobStore for S3Blobs {
         self.cache.files().remove(digest).await
     }
 
-    async fn sweep(&self, keep: &HashSet<Digest>, before: Timestamp) -> Result<u64, BlobError> {
-        let mut removed = 0;
-        for meta in self.list(None).await? {
-            let digest = meta.location.filename().and_then(Digest::from_hex);
-            // What is named otherwise was not written by us.
-            if let Some(digest) =
-                digest.filter(|digest| object(digest).is_ok_and(|path| path == meta.location))
-                && !keep.contains(&digest)
-                && is_older(&meta, before)
-            {
-                self.remove(&digest).await?;
-                removed += 1;
-            }
-        }
-        Ok(removed)
+    async fn digests(&self) -> Result<Vec<Digest>, BlobError> {
+        let objects = self.list(None).await?;
+        // What is named otherwise was not written by us.
+        let digest = |meta: ObjectMeta| {
+            let digest = meta.location.filename().and_then(Digest::from_hex)?;
+            object(&digest).is_ok_and(|path| path == meta.location).then_some(digest)
+        };
+        Ok(objects.into_iter().filter_map(digest).collect())
     }
 
     async fn append(&self, key: &UploadKey, offset: u64) -> Result<Box<dyn PartialWriter>, BlobError> {

@@ -50,7 +50,9 @@ use database::{Database, Pool, Tx};
 pub use postgres::PostgresState;
 use query::sql;
 use rows::Row;
-use statement::{all, commit, deleted, deleted_revision, failed, inserted, one, unreferred, updated};
+use statement::{
+    all, commit, deleted, deleted_as_seen, deleted_revision, failed, inserted, one, unreferred, updated,
+};
 
 /// A store in one database. Clones share it.
 #[derive(Debug, Clone)]

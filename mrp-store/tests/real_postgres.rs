@@ -210,6 +210,41 @@ async fn a_migration_that_is_cut_off_leaves_nothing_and_is_done_by_the_next_star
     store.insert_user(&user("alice"), &quiet()).await.unwrap();
 }
 
+#[tokio::test]
+async fn connections_are_encrypted_and_the_certificate_is_checked_where_that_is_asked() {
+    let mut server = PostgresServer::start();
+    server.database();
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("other.pem");
+    std::fs::copy(server.run_with_tls(), &other).unwrap();
+    // The first CA is another one from here on.
+    let ca = server.run_with_tls();
+    let url = |host: &str, parameters: &str| {
+        format!("postgres://mrp:hunter2@{host}:{}/mrp0?{parameters}", server.port())
+    };
+    let by = |mode: &str, ca: &std::path::Path| format!("sslmode={mode}&sslrootcert={}", ca.display());
+    for url in [
+        url("localhost", "sslmode=require"),
+        url("localhost", &by("verify-full", &ca)),
+        url("127.0.0.1", &by("verify-ca", &ca)),
+    ] {
+        let store = SqlStore::open_postgres(&url).await.unwrap();
+        store.users().await.unwrap();
+        let query = "SELECT COUNT(*) > 0 AND bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name LIKE 'mrp %'";
+        assert_eq!(server.sql("mrp0", query), "t\n", "{url}");
+        store.close().await;
+    }
+    for (what, url) in [
+        ("a certificate of another CA", url("localhost", &by("verify-full", &other))),
+        ("a certificate for another name", url("127.0.0.1", &by("verify-full", &ca))),
+        ("a certificate of nobody that the system trusts", url("localhost", "sslmode=verify-full")),
+    ] {
+        let words = refusal(&url).await;
+        assert!(words.contains("cannot be reached") && words.contains("certificate"), "{what}: {words}");
+        assert!(!words.contains("hunter2"), "{what}: {words}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_fail_while_the_server_restarts_and_go_on_by_themselves() {
     let mut server = PostgresServer::start();
@@ -323,7 +358,7 @@ fn note(text: &str) -> Journal {
         text: text.into(),
         data: serde_json::Value::Null,
     };
-    Journal { events: vec![event], audit: Vec::new() }
+    Journal { events: vec![event], audit: Vec::new(), under: None }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -165,7 +165,7 @@ async fn each_saved_content_of_an_answer_file_is_kept() {
     let rows = sqlx::query(versions).fetch_all(&mut raw).await.unwrap();
     let kept: Vec<(Option<String>, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(kept, [(Some("one".into()), 1), (Some("two".into()), 2), (None, 3)]);
-    store.delete_answer_file(file.id, &quiet).await.unwrap();
+    store.delete_answer_file(file.id, None, &quiet).await.unwrap();
     assert!(sqlx::query(versions).fetch_all(&mut raw).await.unwrap().is_empty());
 }
 

@@ -20,10 +20,11 @@ struct Credential {
 }
 
 /// Lets a request through to a route, or refuses it. What a user may do is the service's to decide.
-pub(crate) async fn admit(who: Who, call: &mut Call) -> Result<(), ApiError> {
+/// A token that may only look is let through where the request does no more than that.
+pub(crate) async fn admit(who: Who, looks: bool, call: &mut Call) -> Result<(), ApiError> {
     match who {
         Who::Anyone => Ok(()),
-        Who::User | Who::Holder | Who::Owner | Who::Admin => log_in(call).await,
+        Who::User | Who::Holder | Who::Owner | Who::Admin => log_in(looks, call).await,
         Who::Dhcp if is_dhcp_server(call) => Ok(()),
         Who::Dhcp => Err(ApiError::Service(Error::Forbidden(format!(
             "{} may not ask this; add it to machine.dhcp_from, or send the shared token as X-MRP-Token",
@@ -34,10 +35,10 @@ pub(crate) async fn admit(who: Who, call: &mut Call) -> Result<(), ApiError> {
 
 /// True if a request has a valid token; for routes that are open to some addresses too.
 pub(crate) async fn is_logged_in(call: &mut Call) -> bool {
-    log_in(call).await.is_ok()
+    log_in(true, call).await.is_ok()
 }
 
-async fn log_in(call: &mut Call) -> Result<(), ApiError> {
+async fn log_in(looks: bool, call: &mut Call) -> Result<(), ApiError> {
     let Some(credential) = credential(&call.headers) else { return Err(ApiError::Unauthorized) };
     let actor = match call.service().users().authenticate(credential.token.expose()).await {
         Ok(actor) => actor,
@@ -48,7 +49,7 @@ async fn log_in(call: &mut Call) -> Result<(), ApiError> {
     if credential.cookie && !reads && !is_same_origin(call) {
         return Err(ApiError::ForeignOrigin);
     }
-    if !reads {
+    if !looks {
         // The service refuses too where it writes; here nothing is read of the request.
         actor.require_write()?;
     }

@@ -37,6 +37,8 @@ pub struct RouteInfo {
     pub operation: &'static str,
     /// Who may use it.
     pub who: Who,
+    /// It changes nothing, whatever its method.
+    pub looks: bool,
 }
 
 /// What a handler is behind its route.
@@ -172,13 +174,19 @@ impl Route {
         F: Fn(Call) -> A + Send + Sync + 'static,
         A: Future<Output = Answer> + Send + 'static,
     {
-        let info = RouteInfo { method, path, operation, who };
+        let info = RouteInfo { method, path, operation, who, looks: matches!(method, "GET" | "HEAD") };
         Self {
             info,
             handler: Arc::new(move |call| Box::pin(handler(call))),
             doc: Doc::default(),
             head: method == "GET",
         }
+    }
+
+    /// It changes nothing: tokens that may only look may ask it, though its method is not `GET`.
+    pub(crate) fn looks(mut self) -> Self {
+        self.info.looks = true;
+        self
     }
 
     /// Asking has an effect, so that `HEAD`, which promises none, is refused.

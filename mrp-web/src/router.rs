@@ -109,7 +109,7 @@ async fn answer(route: &Route, door: Door, mut call: Call) -> Response {
     let started = Instant::now();
     let (state, body) = (call.state.clone(), call.body.clone());
     let waits = call.headers.contains_key(EXPECT);
-    let answer = match auth::admit(route.info.who, &mut call).await {
+    let answer = match auth::admit(route.info.who, route.info.looks, &mut call).await {
         Ok(()) => (route.handler)(call).await,
         Err(refusal) => Err(refusal),
     };
@@ -159,13 +159,12 @@ async fn unrouted(routes: &[Route], door: Door, mut call: Call, full: &FullPath)
     }
     let inside = door == Door::People && full.as_str().starts_with("/api/v1/");
     let who = if inside { Who::User } else { Who::Anyone };
-    let refusal = match auth::admit(who, &mut call).await {
+    let looks = matches!(call.method, Method::GET | Method::HEAD);
+    let refusal = match auth::admit(who, looks, &mut call).await {
         Err(refusal) => refusal,
         // As mr-provisioner: below its API every path can be read, if only to find nothing.
         Ok(()) if allowed.is_empty() && near => ApiError::NoRoute,
-        Ok(()) if allowed.is_empty() && inside && !matches!(call.method, Method::GET | Method::HEAD) => {
-            ApiError::NoMethod("GET, HEAD, OPTIONS".into())
-        }
+        Ok(()) if allowed.is_empty() && inside && !looks => ApiError::NoMethod("GET, HEAD, OPTIONS".into()),
         Ok(()) if allowed.is_empty() => ApiError::NoRoute,
         Ok(()) => ApiError::NoMethod(allowed),
     };

@@ -11,7 +11,10 @@ async fn an_admin_makes_changes_and_removes_them() {
     let body = r#"{"arch": "riscv64", "name": "efi", "bootloader_id": 1, "efiboot": true}"#;
     let made = lab.expect(201, ADMIN, "POST", "/api/v1/subarch", body).await;
     assert_eq!((made["arch"].as_str(), made["bootloader_id"].as_i64()), (Some("riscv64"), Some(1)));
-    let body = r#"{"arch": "ignored", "name": "uefi", "bootloader_id": null}"#;
+    let body = r#"{"arch": "arm64", "name": "uefi", "bootloader_id": null}"#;
+    let words = "400 SchemaError: arch: a subarchitecture stays with its architecture";
+    lab.refused(words, ADMIN, "PUT", "/api/v1/subarch/3", body).await;
+    let body = r#"{"arch": "riscv64", "name": "uefi", "bootloader_id": null}"#;
     let set = lab.expect(200, ADMIN, "PUT", "/api/v1/subarch/3", body).await;
     assert_eq!(
         (set["name"].as_str(), set["arch"].as_str(), set["efiboot"].as_bool()),

@@ -13,6 +13,7 @@ mod compat;
 mod dhcp;
 mod etag;
 mod event;
+mod hostile;
 mod image;
 mod interface;
 mod machine;

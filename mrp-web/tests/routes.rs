@@ -53,8 +53,7 @@ async fn a_token_to_read_writes_nowhere() {
     let body = r#"{"description": "wall display", "scope": "read"}"#;
     let issued = lab.expect(201, ADMIN, "POST", "/api/v1/token", body).await;
     let reader = issued["token"].as_str().unwrap();
-    let reads = |route: &RouteInfo| matches!(route.method, "GET" | "HEAD");
-    let writing = people_routes().into_iter().filter(|route| !reads(route) && route.who != Who::Anyone);
+    let writing = people_routes().into_iter().filter(|route| !route.looks && route.who != Who::Anyone);
     for route in writing {
         let answer = lab.ask(reader, route.method, &example(&route), "{}").await;
         assert!(answer.refusal().starts_with("403 InvalidUsage: this token has the scope read"), "{route:?}");
@@ -62,6 +61,14 @@ async fn a_token_to_read_writes_nowhere() {
     for path in ["/api/v1/machine", "/api/v1/audit", "/api/v1/session", "/api/v1/machine/1/power"] {
         assert_eq!(lab.get(reader, path).await.status, 200, "{path}");
     }
+    // What changes nothing is reading, whatever its method.
+    let template = r#"{"content": "d-i x string {{ hostname }}\n", "type": "preseed", "machine": 1}"#;
+    for path in ["/api/v1/preseed/lint", "/api/v1/preseed/render"] {
+        lab.expect(200, reader, "POST", path, template).await;
+    }
+    let posts = people_routes().into_iter().filter(|route| route.looks && route.method == "POST");
+    let operations: Vec<&str> = posts.map(|route| route.operation).collect();
+    assert_eq!(operations, ["render_unsaved_preseed", "lint_unsaved_preseed"]);
     lab.stop().await;
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::config::Config;
 use crate::output::line;
@@ -16,8 +16,8 @@ pub(crate) enum KeyCommand {
 
 /// Make a new key file and seal all BMC passwords with it
 ///
-/// Run it on the server, as the user that `mrp serve` runs as, while no server serves and no run is under way. A backup of
-/// before needs the key of before. A crash at any point loses nothing: the next start takes the right key.
+/// Run it on the server, as the user that `mrp serve` runs as, while no server serves and no run is under way. Where several
+/// servers share a database, stop them all, and copy the new key file to each before it starts. A backup of before needs the key of before. A crash at any point loses nothing: the next start takes the right key.
 ///
 /// Example:
 ///   mrp key rotate --config /etc/mrp/mrp.toml
@@ -27,22 +27,18 @@ pub struct Rotate {
     /// Configuration file of the server
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// With a PostgreSQL database: the other servers on it are stopped, and get the new key file before they start
-    #[arg(long)]
-    others_stopped: bool,
 }
 
 impl KeyCommand {
     pub(super) async fn run(self) -> Result<()> {
-        let KeyCommand::Rotate(Rotate { config, others_stopped }) = self;
+        let KeyCommand::Rotate(Rotate { config }) = self;
         let config = Config::load(config.as_deref())?;
-        if config.database.url.is_some() && !others_stopped {
-            bail!(
-                "several servers may use this database, each with a copy of the key file: stop them all, run this with --others-stopped, and copy the new key file to the others before they start"
-            );
-        }
         let (path, resealed) = wiring::rotate_key(&config).await?;
         let passwords = if resealed == 1 { "password" } else { "passwords" };
-        line(format!("{} holds a new key; {resealed} BMC {passwords} sealed with it", path.display()))
+        line(format!("{} holds a new key; {resealed} BMC {passwords} sealed with it", path.display()))?;
+        if config.database.url.is_some() {
+            line("copy it to the other servers on this database before they start")?;
+        }
+        Ok(())
     }
 }

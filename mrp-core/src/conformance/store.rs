@@ -87,6 +87,9 @@ pub const STORE: &[Case] = &[
         Box::pin(images::replacement(db.store()))
     }),
     case("uploads go on, become images and are forgotten", |db| Box::pin(uploads::life(db.store()))),
+    case("content is removed that no image has and nobody puts there", |db| {
+        Box::pin(uploads::contents(db.store()))
+    }),
     case("one of 20 concurrent steps of an upload is noted", |db| Box::pin(uploads::steps(db.store()))),
     case("a value of the site is the first one that came", |db| Box::pin(uploads::site(db.store()))),
     case("architectures and subarchitectures", |db| Box::pin(archs::life(db.store()))),
@@ -239,7 +242,7 @@ fn journal(text: &str) -> Journal {
     let token = Some(TokenRef { id: Id::new(7), description: "for CI".into() });
     let (name, changes) = (text.into(), json!({"a": [1, 2]}));
     let entry = NewAudit { at: AT, actor, token, action, object, name, changes };
-    Journal { events: vec![event(None, text)], audit: vec![entry] }
+    Journal { events: vec![event(None, text)], audit: vec![entry], under: None }
 }
 
 fn user(name: &str) -> User {

@@ -164,10 +164,17 @@ impl AnswerFiles<'_> {
             return Err(forbidden());
         }
         self.1.check(file.revision)?;
-        let content_changed = change.content.as_ref().is_some_and(|content| *content != file.content);
+        let old = file.clone();
         let file = self.changed(actor, file, change)?;
-        let changes =
-            json!({"content": if content_changed { "changed" } else { "kept" }, "public": file.public});
+        // The versions have the contents; here they might show a secret to whoever may not read the file.
+        let changes = json!({
+            "name": [old.name, file.name],
+            "type": [old.kind, file.kind],
+            "description": [old.description, file.description],
+            "content": if old.content == file.content { "kept" } else { "changed" },
+            "known_good": [old.known_good, file.known_good],
+            "public": [old.public, file.public],
+        });
         let journal = self.0.draft(actor)?.audit("update", "preseed", &file.name, changes).done();
         let file = self.1.settle(self.0.store().update_answer_file(&file, &journal).await, file.revision)?;
         self.view(file).await
@@ -181,7 +188,8 @@ impl AnswerFiles<'_> {
         }
         self.1.check(file.revision)?;
         let journal = self.0.draft(actor)?.audit("delete", "preseed", &file.name, Value::Null).done();
-        match self.0.store().delete_answer_file(id, &journal).await {
+        let deleted = self.0.store().delete_answer_file(id, self.1.seen(), &journal).await;
+        match self.1.overtaken(deleted, file.revision)? {
             Err(StoreError::InUse { .. }) => {
                 let machines = self.0.store().machines_using_answer_file(id).await?.join(", ");
                 Err(Error::Conflict(format!(

@@ -93,7 +93,8 @@ impl Archs<'_> {
             archs.into_iter().find(|arch| arch.id == id).ok_or_else(|| Error::not_found("arch", id))?;
         self.1.check(arch.revision)?;
         let journal = self.0.draft(actor)?.audit("delete", "arch", &arch.name, Value::Null).done();
-        let deleted = self.0.store().delete_arch(id, &journal).await;
+        let deleted = self.0.store().delete_arch(id, self.1.seen(), &journal).await;
+        let deleted = self.1.overtaken(deleted, arch.revision)?;
         self.0.removed(deleted, MachineReference::Arch(id)).await
     }
 
@@ -124,17 +125,21 @@ impl Archs<'_> {
         Ok(self.0.store().insert_subarch(&subarch, &journal).await?)
     }
 
-    /// Changes a subarchitecture.
+    /// Changes a subarchitecture, which stays with its architecture.
     pub async fn update_subarch(
         &self,
         actor: &Actor,
         id: SubarchId,
+        arch: &str,
         spec: SubarchSpec,
     ) -> Result<Subarch, Error> {
         actor.require_admin()?;
         self.check(&spec).await?;
         let mut subarch = self.subarch(actor, id).await?;
         self.1.check(subarch.revision)?;
+        if self.by_name(actor, arch).await?.id != subarch.arch {
+            return Err(Error::invalid("arch", "a subarchitecture stays with its architecture"));
+        }
         let changes = json!({
             "name": [subarch.name, spec.name],
             "description": [subarch.description, spec.description],
@@ -153,7 +158,8 @@ impl Archs<'_> {
         let subarch = self.subarch(actor, id).await?;
         self.1.check(subarch.revision)?;
         let journal = self.0.draft(actor)?.audit("delete", "subarch", &subarch.name, Value::Null).done();
-        let deleted = self.0.store().delete_subarch(id, &journal).await;
+        let deleted = self.0.store().delete_subarch(id, self.1.seen(), &journal).await;
+        let deleted = self.1.overtaken(deleted, subarch.revision)?;
         self.0.removed(deleted, MachineReference::Subarch(id)).await
     }
 

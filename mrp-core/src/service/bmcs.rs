@@ -10,6 +10,7 @@ use crate::bmc_entry::{BmcEntry, BmcId};
 use crate::error::Error;
 use crate::id::Id;
 use crate::machine::{Machine, check_text};
+use crate::peer::{PeerAct, PeerActor, PeerAnswer};
 use crate::secret::Secret;
 use crate::service::expected::Expected;
 use crate::service::{Provisioner, lock};
@@ -165,14 +166,26 @@ impl Bmcs<'_> {
         let entry = self.get(actor, id).await?;
         self.1.check(entry.revision)?;
         let journal = self.0.draft(actor)?.audit("delete", "bmc", &entry.name, Value::Null).done();
-        let deleted = self.0.store().delete_bmc(id, &journal).await;
+        let deleted = self.0.store().delete_bmc(id, self.1.seen(), &journal).await;
+        let deleted = self.1.overtaken(deleted, entry.revision)?;
         self.0.removed(deleted, MachineReference::Bmc(id)).await?;
         self.0.forget_bmc(id).await;
         Ok(())
     }
 
-    /// Logs in to a BMC and reads the power of one of its nodes.
+    /// Logs in to a BMC and reads the power of one of its nodes, at the server that drives it.
     pub async fn test(&self, actor: &Actor, id: BmcId, node: Node) -> Result<Power, Error> {
+        self.get(actor, id).await?;
+        check_text("node", &node.0, 0, 256)?;
+        let act = PeerAct::TestBmc { actor: PeerActor::from(actor), bmc: id, node: node.0.clone() };
+        match self.0.pass_on(Some(id), &act).await? {
+            None => self.test_here(actor, id, node).await,
+            Some(PeerAnswer::Power { power }) => Ok(power),
+            Some(other) => Err(Error::Internal(format!("a peer answered {other:?}").into())),
+        }
+    }
+
+    pub(crate) async fn test_here(&self, actor: &Actor, id: BmcId, node: Node) -> Result<Power, Error> {
         let entry = self.get(actor, id).await?;
         Ok(self.0.open_bmc(&entry).await?.power(&node).await?)
     }

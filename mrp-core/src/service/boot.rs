@@ -125,7 +125,7 @@ impl Provisioner {
     }
 
     pub(crate) async fn record_event(&self, event: NewEvent) -> Result<(), Error> {
-        self.store().record(&Journal { events: vec![event], audit: Vec::new() }).await?;
+        self.store().record(&Journal { events: vec![event], audit: Vec::new(), under: None }).await?;
         self.announce();
         Ok(())
     }
@@ -444,7 +444,7 @@ impl Boot<'_> {
         if let Some(run) = self.0.store().active_run(machine.id).await? {
             let limits = self.0.settings().run;
             let decide = |run: &mut Run, now| Some(run.config_requested(&limits, now));
-            let choice = self.0.change_run(run.id, "machine", None, decide).await?;
+            let choice = self.0.change_run(run.id, "machine", Journal::default(), decide).await?;
             if choice != Some(BootChoice::Install) {
                 return Ok(BootPlan::Local {
                     reason: "the answer file was fetched: the installed system is next".into(),

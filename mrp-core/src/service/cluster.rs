@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::actor::Actor;
-use crate::bmc::BmcError;
+use crate::bmc::{BmcError, Node};
 use crate::bmc_entry::BmcId;
 use crate::claim::Claim;
 use crate::error::Error;
@@ -52,6 +52,9 @@ impl Drop for Powering {
     }
 }
 
+/// What the names of claims begin with by which servers say that they drive BMCs.
+const DRIVER: &str = "driver:";
+
 enum Owner {
     Here,
     At { id: String, url: String },
@@ -91,7 +94,7 @@ impl Provisioner {
             Some(other) if other.holder != cluster.id => other,
             _ if cluster.drives_bmcs => self.store().claim(&wanted, now).await?,
             _ => {
-                let servers = self.store().claims("server:").await?;
+                let servers = self.store().claims(DRIVER).await?;
                 match servers.into_iter().find(|server| !server.has_lapsed(now)) {
                     Some(server) => server,
                     None => return Ok(Owner::Nobody),
@@ -102,14 +105,14 @@ impl Provisioner {
         Ok(if id == cluster.id { Owner::Here } else { Owner::At { id, url } })
     }
 
-    /// Passes an act on to the server that drives the machine's BMC. `None` if that is this one. A server that does not
-    /// answer is waited for until its claim has lapsed.
+    /// Passes an act on to the server that drives a BMC. `None` if that is this one, or if there is no BMC. A server that
+    /// does not answer is waited for until its claim has lapsed.
     pub(crate) async fn pass_on(
         &self,
-        machine: &Machine,
+        bmc: Option<BmcId>,
         act: &PeerAct,
     ) -> Result<Option<PeerAnswer>, Error> {
-        let (Some(cluster), Some(bmc)) = (&self.0.cluster, machine.bmc) else { return Ok(None) };
+        let (Some(cluster), Some(bmc)) = (&self.0.cluster, bmc) else { return Ok(None) };
         let patience = tokio::time::Instant::now() + cluster.lease + cluster.lease / 2;
         loop {
             let (id, url) = match self.owner(cluster, bmc).await? {
@@ -193,6 +196,13 @@ impl Provisioner {
     pub(crate) async fn join_cluster(&self) -> Result<(), Error> {
         let Some(cluster) = self.0.cluster.clone() else { return Ok(()) };
         self.announce_server(&cluster).await?;
+        // From here on nobody changes the key; it may have been changed since it was read.
+        if self.store().key_check().await?.is_some_and(|noted| noted != self.0.key.check_value()) {
+            self.leave_cluster().await;
+            let words =
+                "the key was changed while this server started; give it the new key file and start it again";
+            return Err(Error::Conflict(words.into()));
+        }
         let service = self.clone();
         self.start_loop(async move {
             loop {
@@ -210,12 +220,12 @@ impl Provisioner {
     }
 
     async fn announce_server(&self, cluster: &Cluster) -> Result<(), Error> {
-        if !cluster.drives_bmcs {
-            return Ok(());
-        }
         let now = self.now();
-        let own = cluster.wants(format!("server:{}", cluster.id), now);
+        let own = cluster.wants(format!("{}{}", Claim::SERVER, cluster.id), now);
         self.store().claim(&own, now).await?;
+        if cluster.drives_bmcs {
+            self.store().claim(&cluster.wants(format!("{DRIVER}{}", cluster.id), now), now).await?;
+        }
         Ok(self.store().renew_claims(&cluster.id, own.until).await?)
     }
 
@@ -257,37 +267,51 @@ impl Provisioner {
     }
 
     async fn act_for_peer(&self, act: PeerAct) -> Result<PeerAnswer, Error> {
-        let machine = match &act {
-            PeerAct::SetPower { machine, .. }
-            | PeerAct::ReadPower { machine }
-            | PeerAct::ResetBoot { machine } => *machine,
-            PeerAct::PowerRun { run } => {
-                self.store().run(*run).await?.ok_or_else(|| Error::not_found("run", *run))?.machine
-            }
-        };
-        let machine = self.load_machine(machine).await?;
-        if self.require_owned(&machine).await.is_err() {
-            return Ok(PeerAnswer::NotMine);
-        }
         match act {
+            PeerAct::TestBmc { actor, bmc, node } => self.test_for_peer(&actor, bmc, node).await,
             PeerAct::SetPower { actor, machine, request } => {
+                let Some(_) = self.driven_here(machine).await? else { return Ok(PeerAnswer::NotMine) };
                 let actor = self.actor_of(&actor).await?;
                 let request = PowerRequest::from_name(&request)
                     .ok_or_else(|| Error::Refused(format!("no power request {request:?}")))?;
                 let power = self.power(&actor, machine).set_here(request).await?;
                 Ok(PeerAnswer::Power { power })
             }
-            PeerAct::ReadPower { machine } => self.read_power_for_peer(machine).await,
+            PeerAct::ReadPower { machine } => {
+                let Some(_) = self.driven_here(machine).await? else { return Ok(PeerAnswer::NotMine) };
+                self.read_power_for_peer(machine).await
+            }
             PeerAct::PowerRun { run } => {
-                let (service, machine) = (self.clone(), machine.clone());
+                let found = self.store().run(run).await?.ok_or_else(|| Error::not_found("run", run))?;
+                let machine = self.driven_here(found.machine).await?;
+                let Some(machine) = machine else { return Ok(PeerAnswer::NotMine) };
+                let service = self.clone();
                 self.run_to_end(async move { service.power_run_here(run, &machine).await }).await?;
                 Ok(PeerAnswer::Done)
             }
-            PeerAct::ResetBoot { .. } => {
+            PeerAct::ResetBoot { machine } => {
+                let machine = self.driven_here(machine).await?;
+                let Some(machine) = machine else { return Ok(PeerAnswer::NotMine) };
                 self.reset_boot_device_here(&machine).await;
                 Ok(PeerAnswer::Done)
             }
         }
+    }
+
+    /// The machine, if its BMC is driven here.
+    async fn driven_here(&self, machine: MachineId) -> Result<Option<Machine>, Error> {
+        let machine = self.load_machine(machine).await?;
+        Ok(self.require_owned(&machine).await.is_ok().then_some(machine))
+    }
+
+    async fn test_for_peer(&self, actor: &PeerActor, bmc: BmcId, node: String) -> Result<PeerAnswer, Error> {
+        let Some(cluster) = &self.0.cluster else { return Ok(PeerAnswer::NotMine) };
+        if !matches!(self.owner(cluster, bmc).await?, Owner::Here) {
+            return Ok(PeerAnswer::NotMine);
+        }
+        let actor = self.actor_of(actor).await?;
+        let power = self.bmcs().test_here(&actor, bmc, Node(node)).await?;
+        Ok(PeerAnswer::Power { power })
     }
 
     async fn read_power_for_peer(&self, machine: MachineId) -> Result<PeerAnswer, Error> {

@@ -1,7 +1,7 @@
 //! Changes that are wanted only of an object as it was seen: what `If-Match` means.
 
 use crate::error::Error;
-use crate::store::{StoreError, StoreResult};
+use crate::store::{Seen, StoreError, StoreResult};
 
 /// The revisions of an object that a change is wanted of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,13 +22,30 @@ impl Expected {
         }
     }
 
+    /// The same for the store, which looks in the transaction that removes the object.
+    pub(crate) fn seen(&self) -> Seen<'_> {
+        match self {
+            Expected::Any => None,
+            Expected::OneOf(seen) => Some(seen),
+        }
+    }
+
     /// What a write came to. One that was overtaken between reading and writing is refused for the same reason.
     pub(crate) fn settle<T>(&self, written: StoreResult<T>, revision: i64) -> Result<T, Error> {
+        Ok(self.overtaken(written, revision)??)
+    }
+
+    /// The same, where another failure of the store is to be told in other words.
+    pub(crate) fn overtaken<T>(
+        &self,
+        written: StoreResult<T>,
+        revision: i64,
+    ) -> Result<StoreResult<T>, Error> {
         match written {
             Err(StoreError::Stale) if *self != Expected::Any => {
                 Err(Error::Outdated { revision: revision + 1 })
             }
-            other => Ok(other?),
+            other => Ok(other),
         }
     }
 }

@@ -1,23 +1,29 @@
 //! Images: upload, look, change, remove. Putting one in another's place is in [`replace`].
 
+use std::collections::HashSet;
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::actor::{Actor, forbidden};
 use crate::arch::Arch;
 use crate::blob::BlobWriter;
+use crate::claim::Claim;
 use crate::error::Error;
-use crate::event::Journal;
-use crate::id::{Id, Timestamp};
+use crate::id::Id;
 use crate::image::{Digest, Image, ImageId, ImageKind, ImageUse, safe_file_name};
 use crate::machine::check_text;
 use crate::secret::random_bytes;
-use crate::service::Provisioner;
 use crate::service::expected::Expected;
+use crate::service::{Draft, Provisioner};
 use crate::store::StoreError;
 use crate::user::User;
 
 pub mod replace;
+
+/// An upload whose bytes have all come is an image after this time, or not at all.
+pub(crate) const FINISHING: Duration = Duration::from_secs(60 * 60);
 
 /// An image with the names that its ids stand for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,8 +160,8 @@ impl Images<'_> {
         }
         self.1.check(image.revision)?;
         let journal = self.0.draft(actor)?.audit("delete", "image", &image.name, Value::Null).done();
-        let _alone = self.0.0.content_turn.write().await;
-        match self.0.store().delete_image(id, &journal).await {
+        let deleted = self.0.store().delete_image(id, self.1.seen(), &journal).await;
+        match self.1.overtaken(deleted, image.revision)? {
             Err(StoreError::InUse { what }) => {
                 let users = self.0.store().image_use(id).await?;
                 let by = if users.is_empty() { what } else { users.in_words() };
@@ -163,7 +169,7 @@ impl Images<'_> {
             }
             other => other?,
         }
-        self.remove_unused(&image.digest).await
+        self.remove_unused(&image.digest).await.map(drop)
     }
 
     /// What uses an image that one may use.
@@ -172,28 +178,30 @@ impl Images<'_> {
         Ok(self.0.store().image_use(id).await?)
     }
 
-    /// Removes content that no image has; nobody else may be between content and row.
-    pub(crate) async fn remove_unused(&self, digest: &Digest) -> Result<(), Error> {
-        if self.0.store().images_with_digest(digest).await?.is_empty() {
-            self.0.0.blobs.remove(digest).await?;
-        }
-        Ok(())
+    /// Removes content that no image has, unless some server puts contents there: then it is collected later.
+    pub(crate) async fn remove_unused(&self, digest: &Digest) -> Result<bool, Error> {
+        let mut removed = Ok(());
+        let removal = async { removed = self.0.0.blobs.remove(digest).await };
+        let done = self.0.store().remove_content(digest, self.0.now(), Box::pin(removal)).await?;
+        removed?;
+        Ok(done)
     }
 
-    /// Removes content that a server which was killed between file and row has left. Where there is no image at all
-    /// nothing is removed: a new database beside old images is more likely a mistake than a wish to lose them.
-    /// Another server on the same images may be between content and row too, so what was written since `before` stays.
-    pub(crate) async fn collect_content(&self, before: Timestamp) -> Result<(), Error> {
-        let _alone = self.0.0.content_turn.write().await;
+    /// Removes content without an image: what was being put there when a server was killed, or when the last image that
+    /// had it was removed. Where there is no image at all nothing is removed: a new database beside old images is more
+    /// likely a mistake than a wish to lose them.
+    pub(crate) async fn collect_content(&self) -> Result<(), Error> {
         let images = self.0.store().images().await?;
         if images.is_empty() {
             return Ok(());
         }
-        let keep = images.into_iter().map(|image| image.digest).collect();
-        match self.0.0.blobs.sweep(&keep, before).await {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(removed, "image contents without an image were removed"),
-            Err(error) => tracing::warn!(%error, "image contents without an image could not be removed"),
+        let used: HashSet<Digest> = images.into_iter().map(|image| image.digest).collect();
+        let mut removed = 0_u64;
+        for digest in self.0.0.blobs.digests().await?.iter().filter(|digest| !used.contains(digest)) {
+            removed += u64::from(self.remove_unused(digest).await?);
+        }
+        if removed > 0 {
+            tracing::info!(removed, "image contents without an image were removed");
         }
         Ok(())
     }
@@ -235,17 +243,40 @@ impl Upload {
             return Err(Error::Refused("the file is empty; send its bytes in the part `file`".into()));
         }
         let arch = service.images().check(&actor, &new).await?;
-        // Until its row is there, nobody may take the content for unused.
-        let _with_others = service.0.content_turn.read().await;
-        let content = writer.finish().await?;
-        let image = service.new_image(&actor, new, &arch, file_name, content);
-        let journal = service.image_made(&actor, &image)?;
-        let image = service.store().insert_image(&image, &journal).await?;
-        service.images().view(image).await
+        let file_name = file_name.to_owned();
+        // It goes on when its client does not wait.
+        let work = service.clone();
+        let stored = service.run_to_end(async move {
+            let keep = async |claim: &Claim| {
+                let content = writer.finish().await?;
+                let image = work.new_image(&actor, new, &arch, &file_name, content);
+                let journal = work.image_made(&actor, &image)?.done_under(claim);
+                Ok(work.store().insert_image(&image, &journal).await?)
+            };
+            work.keeping_contents(FINISHING, keep).await
+        });
+        service.images().view(stored.await?).await
     }
 }
 
 impl Provisioner {
+    /// Does work that puts contents there, and writes their rows under the claim. No server takes a content for unused
+    /// meanwhile, for so long at most.
+    pub(crate) async fn keeping_contents<T>(
+        &self,
+        at_most: Duration,
+        work: impl AsyncFnOnce(&Claim) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let now = self.now();
+        let claim = self.store().claim(&Claim::of_contents(now, at_most), now).await?;
+        let done = work(&claim).await;
+        // Where rows were written it has ended with them. A claim that stays only delays removals.
+        if let Err(error) = self.store().release_claims(&claim.holder).await {
+            tracing::warn!(%error, "a claim of contents stays until it lapses");
+        }
+        done
+    }
+
     /// The row of an image whose content is there.
     pub(crate) fn new_image(
         &self,
@@ -274,8 +305,8 @@ impl Provisioner {
     }
 
     /// What is written of a new image.
-    pub(crate) fn image_made(&self, actor: &Actor, image: &Image) -> Result<Journal, Error> {
+    pub(crate) fn image_made(&self, actor: &Actor, image: &Image) -> Result<Draft, Error> {
         let changes = json!({"type": image.kind, "size": image.size, "sha256": image.digest});
-        Ok(self.draft(actor)?.audit("create", "image", &image.name, changes).done())
+        Ok(self.draft(actor)?.audit("create", "image", &image.name, changes))
     }
 }

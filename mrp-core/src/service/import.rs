@@ -5,11 +5,13 @@
 //! itself under the same unique name stands for mr-provisioner's. Nothing is dropped without a note.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::actor::Actor;
+use crate::claim::Claim;
 use crate::error::Error;
 use crate::image::Digest;
 use crate::import::{ImportReport, Legacy, LegacyFiles, Noun};
@@ -29,6 +31,8 @@ use state::State;
 
 /// How often an import decides again because others have changed what it decided on.
 const ATTEMPTS: u32 = 5;
+/// An import that takes longer is refused: others may have removed the contents that it brought first.
+const AT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Digest and size of an image's file, or why it cannot be brought.
 type Content = Result<(Digest, u64), String>;
@@ -59,8 +63,18 @@ impl Imports<'_> {
         dry_run: bool,
     ) -> Result<ImportReport, Error> {
         actor.require_admin()?;
-        // Nobody may take the contents for unused until their rows are there.
-        let _with_uploads = self.0.0.content_turn.read().await;
+        let keep = async |claim: &Claim| self.import(actor, legacy, files, dry_run, claim).await;
+        self.0.keeping_contents(AT_MOST, keep).await
+    }
+
+    async fn import(
+        &self,
+        actor: &Actor,
+        legacy: &Legacy,
+        files: &dyn LegacyFiles,
+        dry_run: bool,
+        claim: &Claim,
+    ) -> Result<ImportReport, Error> {
         let mut contents = Contents::new();
         for _ in 0..ATTEMPTS {
             let state = State::load(self.0.store(), legacy).await?;
@@ -77,7 +91,7 @@ impl Imports<'_> {
                 });
             let changes = Value::Object(counts.collect::<Map<_, _>>());
             let mut journal =
-                self.0.draft(actor)?.audit("import", "database", "mr-provisioner", changes).done();
+                self.0.draft(actor)?.audit("import", "database", "mr-provisioner", changes).done_under(claim);
             journal.events = events;
             match self.0.store().import(&batch, &journal).await {
                 Ok(()) => {

@@ -168,6 +168,7 @@ impl Interfaces<'_> {
             actor.require_admin()?;
         }
         let mut interface = found.interface;
+        let old = interface.clone();
         self.1.check(interface.revision)?;
         if let Some(identifier) = &change.identifier {
             check_text("identifier", identifier.as_deref().unwrap_or(""), 0, 64)?;
@@ -197,18 +198,18 @@ impl Interfaces<'_> {
             return Err(Error::Refused("interface has no network".into()));
         }
         let network = network.as_ref();
-        self.store_with_address(actor, &owner, interface, kind, wanted, network).await?;
+        self.store_with_address(actor, &owner, (old, interface), kind, wanted, network).await?;
         self.0.sync_dhcp();
         self.get(actor, machine, id).await
     }
 
-    /// Stores an interface with the address that is wanted. Of several who want any address at once, each gets its own:
+    /// Stores an interface, as it was and is to be, with the address that is wanted. Of several who want any address at once, each gets its own:
     /// whoever finds an address taken chooses again among those that are free then.
     async fn store_with_address(
         &self,
         actor: &Actor,
         owner: &Machine,
-        mut interface: Interface,
+        (old, mut interface): (Interface, Interface),
         kind: AddressKind,
         wanted: Option<WantedAddress>,
         network: Option<&Network>,
@@ -217,9 +218,11 @@ impl Interfaces<'_> {
             interface.addressing = self.addressing(kind, wanted, network, interface.id).await?;
             let changes = json!({
                 "machine": owner.name,
-                "identifier": interface.identifier,
-                "kind": interface.addressing.kind(),
-                "address": interface.addressing.address(),
+                "mac": [old.mac, interface.mac],
+                "identifier": [old.identifier, interface.identifier],
+                "network": [old.network, interface.network],
+                "kind": [old.addressing.kind(), interface.addressing.kind()],
+                "address": [old.addressing.address(), interface.addressing.address()],
             });
             let name = interface.mac.to_string();
             let journal = self.0.draft(actor)?.audit("update", "interface", &name, changes).done();
@@ -241,7 +244,8 @@ impl Interfaces<'_> {
         self.1.check(found.interface.revision)?;
         let name = found.interface.mac.to_string();
         let journal = self.0.draft(actor)?.audit("delete", "interface", &name, Value::Null).done();
-        self.0.store().delete_interface(id, &journal).await?;
+        let deleted = self.0.store().delete_interface(id, self.1.seen(), &journal).await;
+        self.1.settle(deleted, found.interface.revision)?;
         self.0.sync_dhcp();
         Ok(())
     }

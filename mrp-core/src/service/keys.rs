@@ -28,7 +28,8 @@ pub async fn choose(store: &dyn Store, keys: &[ServerKey]) -> Result<Option<usiz
 }
 
 /// Seals all secrets with another key, in one transaction; tells how many. Boot tokens of before are not valid after it,
-/// so that it is refused while a run is under way. No service may use the old key meanwhile or after it.
+/// so that it is refused while a run is under way, and while a server of several is up: no service may use the old key
+/// meanwhile or after it.
 pub async fn rotate(
     store: &dyn Store,
     old: &ServerKey,
@@ -59,12 +60,19 @@ pub async fn rotate(
             name: "server key".into(),
             changes: json!({"bmcs": resealed.len()}),
         };
-        let journal = Journal { events: Vec::new(), audit: vec![entry] };
-        match store.rotate_key(&old.check_value(), &new.check_value(), &resealed, &journal).await {
+        let journal = Journal { events: Vec::new(), audit: vec![entry], under: None };
+        match store.rotate_key(&old.check_value(), &new.check_value(), &resealed, now, &journal).await {
             Err(StoreError::Stale) => {}
+            Err(StoreError::InUse { what }) => return Err(Error::Conflict(in_use(&what))),
             Err(error) => return Err(error.into()),
             Ok(()) => return Ok(resealed.len()),
         }
     }
     Err(Error::Conflict("the BMCs or the key are being changed by another server; stop it first".into()))
+}
+
+fn in_use(server: &str) -> String {
+    format!(
+        "{server} is up on this database and uses the key: stop all servers first; one that was killed counts as up for some seconds"
+    )
 }

@@ -68,6 +68,11 @@ impl Provisioner {
     /// A machine, for whoever may change it: its holders and admins.
     pub(crate) async fn held_machine(&self, actor: &Actor, id: MachineId) -> Result<Machine, Error> {
         actor.require_write()?;
+        self.machine_of_holder(actor, id).await
+    }
+
+    /// A machine, for whoever may see what only its holders and admins may.
+    pub(crate) async fn machine_of_holder(&self, actor: &Actor, id: MachineId) -> Result<Machine, Error> {
         let machine = self.load_machine(id).await?;
         if actor.admin || self.holds(actor, id).await? { Ok(machine) } else { Err(forbidden()) }
     }
@@ -75,6 +80,18 @@ impl Provisioner {
     pub(crate) async fn holds(&self, actor: &Actor, id: MachineId) -> Result<bool, Error> {
         let Some(user) = actor.user else { return Ok(false) };
         Ok(self.store().assignments(id).await?.iter().any(|assignment| assignment.user == user))
+    }
+
+    /// What an image is called; nothing for none.
+    pub(crate) async fn image_name(&self, id: Option<ImageId>) -> Result<Option<String>, Error> {
+        let Some(id) = id else { return Ok(None) };
+        Ok(self.store().image(id).await?.map(|image| image.name))
+    }
+
+    /// What an answer file is called; nothing for none.
+    pub(crate) async fn answer_file_name(&self, id: Option<AnswerFileId>) -> Result<Option<String>, Error> {
+        let Some(id) = id else { return Ok(None) };
+        Ok(self.store().answer_file(id).await?.map(|file| file.name))
     }
 
     /// The machine's subarchitecture, if it has one.
@@ -178,27 +195,36 @@ impl Machines<'_> {
         if let Some(kernel) = new.kernel {
             let image = self.usable_image(actor, kernel, ImageKind::Kernel).await?;
             let image = image.ok_or_else(|| Error::Refused("no such kernel".into()))?;
-            changes.insert("kernel".into(), json!(image.name));
+            let old = self.0.image_name(machine.kernel).await?;
+            changes.insert("kernel".into(), json!([old, image.name]));
             machine.kernel = Some(image.id);
         }
         if let Some(initrd) = new.initrd {
             let image = self.usable_image(actor, initrd, ImageKind::Initrd).await?;
-            changes.insert("initrd".into(), json!(image.as_ref().map(|image| &image.name)));
+            let old = self.0.image_name(machine.initrd).await?;
+            changes.insert("initrd".into(), json!([old, image.as_ref().map(|image| &image.name)]));
             machine.initrd = image.map(|image| image.id);
         }
         if let Some(answer_file) = new.answer_file {
-            machine.answer_file = self.usable_answer_file(actor, answer_file).await?;
-            changes.insert("answer_file".into(), json!(machine.answer_file));
+            let new = self.usable_answer_file(actor, answer_file).await?;
+            let names =
+                [self.0.answer_file_name(machine.answer_file).await?, self.0.answer_file_name(new).await?];
+            changes.insert("answer_file".into(), json!(names));
+            machine.answer_file = new;
         }
         if let Some(name) = new.subarch {
+            let old = self.0.subarch_of(&machine).await?.map(|subarch| subarch.name);
             machine.subarch = Some(self.subarch_named(machine.arch, name.as_deref().unwrap_or("")).await?.id);
-            changes.insert("subarch".into(), json!(name));
+            changes.insert("subarch".into(), json!([old, name]));
         }
         if let Some(options) = new.kernel_options {
             changes.insert("kernel_options".into(), json!([machine.kernel_options, options]));
             machine.kernel_options = Some(options);
         }
         let mut draft = self.0.draft(actor)?;
+        if let Some(netboot) = new.netboot {
+            changes.insert("netboot".into(), json!([machine.netboot.is_on(), netboot]));
+        }
         match new.netboot {
             Some(true) if !machine.netboot.is_on() => {
                 machine.netboot = Netboot::ByHand;
@@ -228,9 +254,6 @@ impl Machines<'_> {
         {
             return Err(Error::Refused("Enabled netboot requires a subarch with a valid bootloader".into()));
         }
-        if let Some(netboot) = new.netboot {
-            changes.insert("netboot".into(), json!(netboot));
-        }
         if changes.is_empty() {
             return self.view(machine).await;
         }
@@ -244,14 +267,19 @@ impl Machines<'_> {
     /// Says how a machine stands; holders and admins. Ends its run, if one is under way.
     pub async fn set_state(&self, actor: &Actor, id: MachineId, state: MachineState) -> Result<(), Error> {
         let machine = self.0.held_machine(actor, id).await?;
+        let entry = |machine: &Machine| {
+            let changes = json!({"state": [machine.state, state]});
+            Ok::<_, Error>(self.0.draft(actor)?.audit("state", "machine", &machine.name, changes))
+        };
         let ends_run = matches!(state, MachineState::Ready | MachineState::Error);
         if ends_run && let Some(run) = self.0.store().active_run(id).await? {
             let seen = Observation::StateSet { ok: state == MachineState::Ready, by: actor.name.clone() };
-            self.0.observe(run.id, seen, actor, None).await?;
+            if self.0.end_run(run.id, seen, actor, entry(&machine)?.done()).await? {
+                return Ok(());
+            }
         }
         let mut machine = if ends_run { self.0.load_machine(id).await? } else { machine };
-        let changes = json!({"state": [machine.state, state]});
-        let draft = self.0.draft(actor)?.audit("state", "machine", &machine.name, changes);
+        let draft = entry(&machine)?;
         if machine.state == state {
             return Ok(self.0.store().record(&draft.done()).await?);
         }

@@ -9,10 +9,7 @@ use crate::machine::check_text;
 use crate::network::{Free, Network, NetworkAddress, NetworkId};
 use crate::service::Provisioner;
 use crate::service::expected::Expected;
-use crate::store::MachineReference;
-
-/// How many addresses a refusal names.
-const NAMED: usize = 10;
+use crate::store::{MachineReference, StoreError};
 
 /// A range of a network from which addresses are given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,16 +64,20 @@ impl Networks<'_> {
         let old = self.get(actor, network.id).await?;
         self.1.check(old.revision)?;
         self.check(actor, &network, Some(old.id)).await?;
-        self.check_addresses(&old, &network).await?;
         let range = |range: Option<Ipv4Net>| range.map(|range| range.to_string());
         let changes = json!({
             "name": [old.name, network.name],
             "subnet": [old.subnet.to_string(), network.subnet.to_string()],
             "static_net": [range(old.static_net), range(network.static_net)],
             "reserved_net": [range(old.reserved_net), range(network.reserved_net)],
+            "server_url": [old.server_url, network.server_url],
+            "trust_path_mac": [old.trust_path_mac, network.trust_path_mac],
         });
         let journal = self.0.draft(actor)?.audit("update", "network", &network.name, changes).done();
-        self.1.settle(self.0.store().update_network(&network, &journal).await, network.revision)
+        match self.0.store().update_network(&network, &journal).await {
+            Err(StoreError::InUse { what }) => Err(Error::Conflict(what)),
+            written => self.1.settle(written, network.revision),
+        }
     }
 
     /// Removes a network that no interface is in.
@@ -85,7 +86,8 @@ impl Networks<'_> {
         let network = self.get(actor, id).await?;
         self.1.check(network.revision)?;
         let journal = self.0.draft(actor)?.audit("delete", "network", &network.name, Value::Null).done();
-        let deleted = self.0.store().delete_network(id, &journal).await;
+        let deleted = self.0.store().delete_network(id, self.1.seen(), &journal).await;
+        let deleted = self.1.overtaken(deleted, network.revision)?;
         self.0.removed(deleted, MachineReference::Network(id)).await
     }
 
@@ -105,33 +107,6 @@ impl Networks<'_> {
         let range = range.ok_or_else(|| Error::Refused(format!("network has no {name} IPv4 range")))?;
         let taken = self.0.store().configured_addresses(Some(id)).await?;
         Ok(Free::new(range, taken.into_iter().map(|taken| taken.address)))
-    }
-
-    /// Refuses a change that takes the room from addresses that machines have.
-    async fn check_addresses(&self, old: &Network, new: &Network) -> Result<(), Error> {
-        let pools = |network: &Network| (network.subnet, network.static_net, network.reserved_net);
-        if pools(old) == pools(new) {
-            return Ok(());
-        }
-        let addresses = self.0.store().configured_addresses(Some(old.id)).await?;
-        let outside = |taken: &&NetworkAddress| {
-            old.has_room_for(taken.addressing) && !new.has_room_for(taken.addressing)
-        };
-        let lost: Vec<String> = addresses
-            .iter()
-            .filter(outside)
-            .map(|taken| {
-                format!("{} {} of machine {}", taken.addressing.kind(), taken.address, taken.machine_name)
-            })
-            .collect();
-        match &lost[..] {
-            [] => Ok(()),
-            [named @ .., _] if named.len() >= NAMED => {
-                let named = lost[..NAMED].join(", ");
-                Err(Error::Conflict(format!("these addresses would be outside: {named} and others")))
-            }
-            lost => Err(Error::Conflict(format!("these addresses would be outside: {}", lost.join(", ")))),
-        }
     }
 
     /// The store checks overlaps again in its transaction; here the refusal names the other network.

@@ -158,7 +158,7 @@ impl Provisioner {
     /// takes its time keeps it until the machine's next start.
     pub(crate) async fn reset_boot_device(&self, machine: &Machine) {
         let act = PeerAct::ResetBoot { machine: machine.id };
-        match tokio::time::timeout(RESET_PATIENCE, self.pass_on(machine, &act)).await {
+        match tokio::time::timeout(RESET_PATIENCE, self.pass_on(machine.bmc, &act)).await {
             Ok(Ok(None)) => self.reset_boot_device_here(machine).await,
             Ok(Ok(Some(_))) => {}
             Ok(Err(error)) => {
@@ -228,7 +228,7 @@ impl PowerControl<'_> {
             return self.status_here().await;
         }
         let machine = self.service.load_machine(self.machine).await?;
-        match self.service.pass_on(&machine, &PeerAct::ReadPower { machine: machine.id }).await {
+        match self.service.pass_on(machine.bmc, &PeerAct::ReadPower { machine: machine.id }).await {
             Ok(None) => self.status_here().await,
             Ok(Some(PeerAnswer::Power { power })) => Ok(PowerStatus::Known(power)),
             Ok(Some(_)) => Ok(PowerStatus::NoBmc),
@@ -261,7 +261,7 @@ impl PowerControl<'_> {
         let machine = self.service.held_machine(self.actor, self.machine).await?;
         let (actor, name) = (PeerActor::from(self.actor), request.name().to_owned());
         let act = PeerAct::SetPower { actor, machine: machine.id, request: name };
-        match self.service.pass_on(&machine, &act).await? {
+        match self.service.pass_on(machine.bmc, &act).await? {
             None => self.set_here(request).await,
             Some(PeerAnswer::Power { power }) => Ok(power),
             Some(_) => Err(Error::Internal("a peer's answer tells no power state".into())),

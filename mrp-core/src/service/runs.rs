@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::actor::Actor;
 use crate::bmc::{BmcError, BootDevice, PowerAction};
 use crate::error::Error;
-use crate::event::{EventKind, NewEvent};
+use crate::event::{EventKind, Journal, NewEvent};
 use crate::machine::{Machine, MachineId, MachineState, Netboot};
 use crate::peer::PeerAct;
 use crate::run::{Observation, Run, RunFile, RunId, RunPlan, RunStatus};
@@ -68,11 +68,11 @@ impl Runs<'_> {
             return Err(Error::Conflict(format!("run {id} has ended: {}", run.verdict.unwrap_or_default())));
         }
         let name = self.0.load_machine(run.machine).await?.name;
-        let changes = json!({"run": id});
-        let asked = self.0.draft(actor)?.audit("cancel", "machine", &name, changes);
-        self.0.store().record(&asked.done()).await?;
-        let how = format!("cancelled by {}", actor.name);
-        self.0.observe(id, Observation::Cancelled { how }, actor, None).await?;
+        let entry = self.0.draft(actor)?.audit("cancel", "machine", &name, json!({"run": id})).done();
+        let seen = Observation::Cancelled { how: format!("cancelled by {}", actor.name) };
+        if !self.0.end_run(id, seen, actor, entry).await? {
+            return Err(Error::Conflict(format!("run {id} has ended")));
+        }
         self.get(actor, id).await
     }
 
@@ -83,7 +83,7 @@ impl Runs<'_> {
         for run in self.0.store().runs(&RunFilter { active: true, ..RunFilter::default() }).await? {
             if run.deadline.is_some_and(|deadline| deadline.at <= now) {
                 let check = |run: &mut Run, now| run.check_deadline(now).then_some(());
-                self.0.change_run(run.id, "mrp", None, check).await?;
+                self.0.change_run(run.id, "mrp", Journal::default(), check).await?;
             }
         }
         Ok(())
@@ -184,7 +184,7 @@ impl Provisioner {
     /// Boot device, then power, by the server that drives the BMC; the run learns what came of it. The error is the
     /// BMC's.
     async fn power_run(&self, run: RunId, machine: &Machine) -> Result<(), Error> {
-        match self.pass_on(machine, &PeerAct::PowerRun { run }).await {
+        match self.pass_on(machine.bmc, &PeerAct::PowerRun { run }).await {
             Ok(None) => self.power_run_here(run, machine).await,
             Ok(Some(_)) => Ok(()),
             Err(error) => {
@@ -280,24 +280,36 @@ impl Provisioner {
     ) -> Result<(), Error> {
         let limits = self.settings().run;
         let take = |run: &mut Run, now| run.observe(seen.clone(), &limits, now).then_some(());
-        let changed = self.change_run(run, &actor.name, event.clone(), take).await?;
-        if changed.is_none()
-            && let Some(event) = event
-        {
-            let journal = crate::event::Journal { events: vec![event], audit: Vec::new() };
+        let events = event.into_iter().collect();
+        let journal = Journal { events, audit: Vec::new(), under: None };
+        let changed = self.change_run(run, &actor.name, journal.clone(), take).await?;
+        if changed.is_none() && !journal.events.is_empty() {
             self.store().record(&journal).await?;
             self.announce();
         }
         Ok(())
     }
 
-    /// Reads a run, lets `decide` change it, and writes it with what its end means for the machine; decides again when
-    /// somebody else wrote first. `None` if there was nothing to change.
+    /// A person ends a run, with an entry in the audit log. False if it had ended.
+    pub(crate) async fn end_run(
+        &self,
+        run: RunId,
+        seen: Observation,
+        actor: &Actor,
+        entry: Journal,
+    ) -> Result<bool, Error> {
+        let limits = self.settings().run;
+        let take = |run: &mut Run, now| run.observe(seen.clone(), &limits, now).then_some(());
+        Ok(self.change_run(run, &actor.name, entry, take).await?.is_some())
+    }
+
+    /// Reads a run, lets `decide` change it, and writes it with the journal and what its end means for the machine; decides
+    /// again when somebody else wrote first. `None` if there was nothing to change.
     pub(crate) async fn change_run<T>(
         &self,
         id: RunId,
         actor: &str,
-        event: Option<NewEvent>,
+        with: Journal,
         decide: impl Fn(&mut Run, crate::id::Timestamp) -> Option<T>,
     ) -> Result<Option<T>, Error> {
         for _ in 0..DECISIONS {
@@ -309,7 +321,8 @@ impl Provisioner {
                 draft = end_events(draft, &run);
             }
             let mut journal = draft.done();
-            journal.events.splice(0..0, event.clone());
+            journal.events.splice(0..0, with.events.clone());
+            journal.audit.extend(with.audit.clone());
             match self.store().update_run(&run, machine.as_ref(), &journal).await {
                 Err(StoreError::Stale) => {}
                 Err(error) => return Err(error.into()),

@@ -6,11 +6,12 @@ use bytes::Bytes;
 
 use crate::actor::{Actor, forbidden};
 use crate::blob::{BlobError, PartialWriter};
+use crate::claim::Claim;
 use crate::error::Error;
 use crate::id::Timestamp;
 use crate::image::{Digest, Image, safe_file_name};
 use crate::service::Provisioner;
-use crate::service::images::NewImage;
+use crate::service::images::{FINISHING, NewImage};
 use crate::store::StoreError;
 use crate::upload::{PendingUpload, UploadKey};
 
@@ -18,7 +19,7 @@ use crate::upload::{PendingUpload, UploadKey};
 const STEP: u64 = 8 << 20;
 /// How often uploads without progress and content without images are looked for.
 const LOOK: Duration = Duration::from_secs(10 * 60);
-/// Content without an image is another server's upload between file and row, if it is younger than this.
+/// Partial content without a row is another server's upload that begins, if it is younger than this.
 const YOUNG: Duration = Duration::from_secs(60 * 60);
 
 /// What an uploader says at the start.
@@ -71,7 +72,7 @@ impl Provisioner {
 
     /// Removes what killed servers left behind, and does so again from time to time.
     pub(crate) async fn tend_content(&self) -> Result<(), Error> {
-        self.images().collect_content(young(self)).await?;
+        self.images().collect_content().await?;
         self.uploads().expire().await?;
         let service = self.clone();
         self.start_loop(async move {
@@ -79,7 +80,7 @@ impl Provisioner {
                 tokio::time::sleep(LOOK).await;
                 let done = async {
                     service.uploads().expire().await?;
-                    service.images().collect_content(young(&service)).await
+                    service.images().collect_content().await
                 };
                 if let Err(error) = done.await {
                     tracing::warn!(%error, "old uploads could not be removed");
@@ -218,7 +219,17 @@ impl Uploads<'_> {
     /// The content of an image that one may use is not sent again. Others' private content is not told of.
     async fn take_what_is_there(&self, actor: &Actor, upload: &PendingUpload) -> Result<bool, Error> {
         let Some(digest) = &upload.digest else { return Ok(false) };
-        let _with_others = self.0.0.content_turn.read().await;
+        let keep = async |claim: &Claim| self.take_kept(actor, upload, digest, claim).await;
+        self.0.keeping_contents(FINISHING, keep).await
+    }
+
+    async fn take_kept(
+        &self,
+        actor: &Actor,
+        upload: &PendingUpload,
+        digest: &Digest,
+        claim: &Claim,
+    ) -> Result<bool, Error> {
         let there = self.0.store().images_with_digest(digest).await?;
         let usable = |image: &&Image| actor.user == image.owner || image.public;
         let Some(size) = there.iter().find(usable).map(|image| image.size) else { return Ok(false) };
@@ -230,7 +241,7 @@ impl Uploads<'_> {
             Err(BlobError::NotFound) => return Ok(false),
             opened => drop(opened?),
         }
-        self.0.become_image(actor, upload, digest.clone()).await.map(|_| true)
+        self.0.become_image(actor, upload, digest.clone(), claim).await.map(|_| true)
     }
 }
 
@@ -240,16 +251,17 @@ impl Provisioner {
         actor: &Actor,
         upload: &PendingUpload,
         digest: Digest,
+        claim: &Claim,
     ) -> Result<Image, Error> {
         let new = described(upload);
         let arch = self.images().check(actor, &new).await?;
         let image = self.new_image(actor, new, &arch, &upload.file_name, (digest, upload.length));
-        let journal = self.image_made(actor, &image)?;
+        let journal = self.image_made(actor, &image)?.done_under(claim);
         Ok(self.store().finish_upload(&upload.key, &image, &journal).await?)
     }
 }
 
-/// What is older than this is nobody's who is between content and row.
+/// What is older than this is nobody's who has just begun.
 fn young(service: &Provisioner) -> Timestamp {
     let hour = i64::try_from(YOUNG.as_millis()).unwrap_or(i64::MAX);
     Timestamp(service.now().0.saturating_sub(hour))
@@ -314,9 +326,18 @@ impl Receiving {
 }
 
 impl Provisioner {
-    async fn complete(&self, actor: &Actor, mut upload: PendingUpload) -> Result<PendingUpload, Error> {
+    async fn complete(&self, actor: &Actor, upload: PendingUpload) -> Result<PendingUpload, Error> {
         self.images().check(actor, &described(&upload)).await?;
-        let with_others = self.0.content_turn.read().await;
+        let keep = async |claim: &Claim| self.complete_kept(actor, upload, claim).await;
+        self.keeping_contents(FINISHING, keep).await
+    }
+
+    async fn complete_kept(
+        &self,
+        actor: &Actor,
+        mut upload: PendingUpload,
+        claim: &Claim,
+    ) -> Result<PendingUpload, Error> {
         let digest = match self.0.blobs.complete(&upload.key, upload.length, upload.digest.as_ref()).await {
             Err(BlobError::Digest(found)) => {
                 self.uploads().forget(&upload.key).await?;
@@ -336,15 +357,7 @@ impl Provisioner {
             }
             completed => completed?,
         };
-        match self.become_image(actor, &upload, digest.clone()).await {
-            Ok(image) => upload.image = Some(image.id),
-            Err(error) => {
-                drop(with_others);
-                let _alone = self.0.content_turn.write().await;
-                self.images().remove_unused(&digest).await?;
-                return Err(error);
-            }
-        }
+        upload.image = Some(self.become_image(actor, &upload, digest, claim).await?.id);
         Ok(upload)
     }
 }

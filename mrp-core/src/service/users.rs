@@ -185,10 +185,10 @@ impl Users<'_> {
     pub async fn delete(&self, actor: &Actor, id: UserId) -> Result<(), Error> {
         actor.require_admin()?;
         let user = self.get(actor, id).await?;
+        self.1.check(user.revision)?;
         if actor.user == Some(id) {
             return Err(Error::Conflict("you cannot remove yourself".into()));
         }
-        self.1.check(user.revision)?;
         let journal = self.0.draft(actor)?.audit("delete", "user", &user.name, Value::Null).done();
         match self.0.store().delete_user(&user, &journal).await {
             in_use @ Err(StoreError::InUse { .. }) => {

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use super::StoreResult;
 use crate::bmc_entry::BmcId;
 use crate::event::Journal;
+use crate::id::Timestamp;
 
 /// A BMC's password, sealed with another key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,12 +26,14 @@ pub trait KeyStore {
     /// Notes the first check value; answers the one in force, which may be another server's.
     async fn note_key(&self, check: &str) -> StoreResult<String>;
     /// Replaces all sealed passwords and the check value at once. `Stale` if the check value is not `old`, or if the BMCs
-    /// are not exactly these with these revisions.
+    /// are not exactly these with these revisions. `InUse` by a server that has a [claim](crate::claim::Claim::SERVER) at
+    /// that time.
     async fn rotate_key(
         &self,
         old: &str,
         new: &str,
         resealed: &[Resealed],
+        now: Timestamp,
         journal: &Journal,
     ) -> StoreResult<()>;
 }

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use async_trait::async_trait;
 
-use super::{Page, StoreResult};
+use super::{Page, Seen, StoreResult};
 use crate::answer_file::AnswerFileId;
 use crate::arch::{ArchId, SubarchId};
 use crate::bmc_entry::BmcId;
@@ -123,7 +123,7 @@ pub trait MachineStore {
     /// Changes an interface, with the same checks.
     async fn update_interface(&self, interface: &Interface, journal: &Journal) -> StoreResult<Interface>;
     /// Removes an interface.
-    async fn delete_interface(&self, id: InterfaceId, journal: &Journal) -> StoreResult<()>;
+    async fn delete_interface(&self, id: InterfaceId, seen: Seen<'_>, journal: &Journal) -> StoreResult<()>;
 
     /// Assignments of a machine.
     async fn assignments(&self, machine: MachineId) -> StoreResult<Vec<Assignment>>;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use mrp_core::bmc::{Node as BmcNode, Power};
 use mrp_core::clock::Clock;
 use mrp_core::event::EventKind;
 use mrp_core::machine::Netboot;
@@ -22,6 +23,8 @@ use mrp_core::{Actor, Error, Provisioner};
 
 use crate::lab::bmc::Fault;
 use crate::lab::{Lab, Node, forbidden};
+
+pub(crate) mod contents;
 
 const LEASE: Duration = Duration::from_millis(600);
 
@@ -107,6 +110,12 @@ pub(crate) async fn power_is_switched_by_the_owner_of_the_bmc(lab: Lab) {
     door.power(&lab.alice, node.id).on().await.unwrap();
     door.power(&lab.alice, node.id).status().await.unwrap();
     assert_eq!((owner(&lab).await.as_deref(), lines.asked()), (Some("one"), 3));
+    let bmc = lab.mrp.machines().get(&lab.admin, node.id).await.unwrap().machine.bmc.unwrap();
+    for server in [&one, &two, &door] {
+        assert_eq!(server.bmcs().test(&lab.admin, bmc, BmcNode::default()).await.unwrap(), Power::On);
+        forbidden("alice tests", server.bmcs().test(&lab.alice, bmc, BmcNode::default()).await);
+    }
+    assert_eq!((owner(&lab).await.as_deref(), lines.asked()), (Some("one"), 5));
     assert_eq!(node.bmc.commands(), ["on", "off", "on"]);
     let texts = lab.texts(&node, EventKind::Power).await;
     assert_eq!(texts.len(), 3, "{texts:?}");

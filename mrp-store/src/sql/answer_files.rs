@@ -3,10 +3,10 @@
 use mrp_core::answer_file::{AnswerFile, AnswerFileId, AnswerFileVersion};
 use mrp_core::event::Journal;
 use mrp_core::id::Id;
-use mrp_core::store::StoreResult;
+use mrp_core::store::{Seen, StoreResult};
 
 use super::rows::{get, id, maybe_id, time, to_word, word};
-use super::{Row, SqlStore, Tx, all, commit, deleted, failed, inserted, one, sql, updated};
+use super::{Row, SqlStore, Tx, all, commit, deleted_as_seen, failed, inserted, one, sql, updated};
 
 fn answer_file(row: &Row) -> StoreResult<AnswerFile> {
     Ok(AnswerFile {
@@ -103,10 +103,14 @@ impl SqlStore {
         })
     }
 
-    pub(super) async fn remove_answer_file(&self, id: AnswerFileId, journal: &Journal) -> StoreResult<()> {
+    pub(super) async fn remove_answer_file(
+        &self,
+        id: AnswerFileId,
+        seen: Seen<'_>,
+        journal: &Journal,
+    ) -> StoreResult<()> {
         let mut tx = self.begin().await?;
-        let query = sql("DELETE FROM answer_files WHERE id = $1").bind(id.get());
-        deleted(&mut tx, query, "machines").await?;
+        deleted_as_seen(&mut tx, "answer_files", id.get(), seen, "machines").await?;
         commit(tx, journal).await
     }
 }

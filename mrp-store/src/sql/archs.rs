@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use mrp_core::arch::{Arch, ArchId, Subarch, SubarchId};
 use mrp_core::event::Journal;
-use mrp_core::store::{ArchStore, StoreResult};
+use mrp_core::store::{ArchStore, Seen, StoreResult};
 
 use super::rows::{get, id, maybe_id};
-use super::{Row, SqlStore, all, commit, deleted, inserted, one, sql, updated};
+use super::{Row, SqlStore, all, commit, deleted_as_seen, inserted, one, sql, updated};
 
 fn arch(row: &Row) -> StoreResult<Arch> {
     Ok(Arch {
@@ -75,10 +75,9 @@ impl ArchStore for SqlStore {
         Ok(Arch { revision: arch.revision + 1, ..arch.clone() })
     }
 
-    async fn delete_arch(&self, id: ArchId, journal: &Journal) -> StoreResult<()> {
+    async fn delete_arch(&self, id: ArchId, seen: Seen<'_>, journal: &Journal) -> StoreResult<()> {
         let mut tx = self.begin().await?;
-        let query = sql("DELETE FROM archs WHERE id = $1").bind(id.get());
-        deleted(&mut tx, query, "machines or images").await?;
+        deleted_as_seen(&mut tx, "archs", id.get(), seen, "machines or images").await?;
         commit(tx, journal).await
     }
 
@@ -107,10 +106,9 @@ impl ArchStore for SqlStore {
         Ok(Subarch { revision: subarch.revision + 1, ..subarch.clone() })
     }
 
-    async fn delete_subarch(&self, id: SubarchId, journal: &Journal) -> StoreResult<()> {
+    async fn delete_subarch(&self, id: SubarchId, seen: Seen<'_>, journal: &Journal) -> StoreResult<()> {
         let mut tx = self.begin().await?;
-        let query = sql("DELETE FROM subarchs WHERE id = $1").bind(id.get());
-        deleted(&mut tx, query, "machines").await?;
+        deleted_as_seen(&mut tx, "subarchs", id.get(), seen, "machines").await?;
         commit(tx, journal).await
     }
 }

@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use mrp_core::bmc_entry::{BmcEntry, BmcId};
 use mrp_core::event::Journal;
-use mrp_core::store::{BmcStore, StoreResult};
+use mrp_core::store::{BmcStore, Seen, StoreResult};
 
 use super::rows::{get, id, json, to_json, to_word, word};
-use super::{Row, SqlStore, all, commit, deleted, inserted, one, sql, updated};
+use super::{Row, SqlStore, all, commit, deleted_as_seen, inserted, one, sql, updated};
 
 fn bmc(row: &Row) -> StoreResult<BmcEntry> {
     Ok(BmcEntry {
@@ -60,10 +60,9 @@ impl BmcStore for SqlStore {
         Ok(BmcEntry { revision: bmc.revision + 1, ..bmc.clone() })
     }
 
-    async fn delete_bmc(&self, id: BmcId, journal: &Journal) -> StoreResult<()> {
+    async fn delete_bmc(&self, id: BmcId, seen: Seen<'_>, journal: &Journal) -> StoreResult<()> {
         let mut tx = self.begin().await?;
-        let query = sql("DELETE FROM bmcs WHERE id = $1").bind(id.get());
-        deleted(&mut tx, query, "machines").await?;
+        deleted_as_seen(&mut tx, "bmcs", id.get(), seen, "machines").await?;
         commit(tx, journal).await
     }
 }

@@ -6,7 +6,7 @@ use mrp_core::id::Timestamp;
 use mrp_core::store::{ClaimStore, StoreError, StoreResult};
 
 use super::rows::{get, time};
-use super::{Row, SqlStore, all, failed, one, sql};
+use super::{Row, SqlStore, Tx, all, failed, one, sql};
 
 fn claim(row: &Row) -> StoreResult<Claim> {
     Ok(Claim {
@@ -15,6 +15,31 @@ fn claim(row: &Row) -> StoreResult<Claim> {
         url: get(row, "url")?,
         until: time(row, "until")?,
     })
+}
+
+/// Ends a claim that a change is made under. `Stale` if it is not there.
+pub(super) async fn end(tx: &mut Tx, name: &str) -> StoreResult<()> {
+    let ended = sql("DELETE FROM claims WHERE name = $1").bind(name).execute(tx).await.map_err(failed)?;
+    if ended == 1 { Ok(()) } else { Err(StoreError::Stale) }
+}
+
+/// Ends claims that have lapsed.
+pub(super) async fn end_lapsed(tx: &mut Tx, prefix: &str, now: Timestamp) -> StoreResult<()> {
+    let query = sql("DELETE FROM claims WHERE name >= $1 AND name < $2 AND until <= $3");
+    let query = query.bind(prefix).bind(behind(prefix)).bind(now.0);
+    query.execute(tx).await.map_err(failed).map(drop)
+}
+
+/// Who holds a claim whose name begins so: the first of them, if there is one.
+pub(super) async fn any_holder(tx: &mut Tx, prefix: &str) -> StoreResult<Option<String>> {
+    let query = sql("SELECT holder FROM claims WHERE name >= $1 AND name < $2 ORDER BY name LIMIT 1");
+    let found = query.bind(prefix).bind(behind(prefix)).fetch_optional(tx).await;
+    found.map_err(failed)?.map(|row| get(&row, "holder")).transpose()
+}
+
+/// Texts are compared by their bytes: after every text with the prefix comes the prefix with the last character.
+fn behind(prefix: &str) -> String {
+    format!("{prefix}\u{10ffff}")
 }
 
 #[async_trait]
@@ -48,9 +73,8 @@ impl ClaimStore for SqlStore {
     }
 
     async fn claims(&self, prefix: &str) -> StoreResult<Vec<Claim>> {
-        // Texts are compared by their bytes: after every text with the prefix comes the prefix with the last character.
         let query = sql("SELECT * FROM claims WHERE name >= $1 AND name < $2 ORDER BY name");
-        let query = query.bind(prefix).bind(format!("{prefix}\u{10ffff}"));
+        let query = query.bind(prefix).bind(behind(prefix));
         all(query.fetch_all(&self.read).await, claim)
     }
 }

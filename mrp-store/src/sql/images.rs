@@ -2,14 +2,15 @@
 
 use async_trait::async_trait;
 use mrp_core::answer_file::{AnswerFile, AnswerFileId, AnswerFileVersion};
+use mrp_core::claim::Claim;
 use mrp_core::event::Journal;
-use mrp_core::id::Id;
+use mrp_core::id::{Id, Timestamp};
 use mrp_core::image::{Digest, Image, ImageId, ImageUse};
-use mrp_core::store::{ImageStore, StoreResult};
+use mrp_core::store::{ImageStore, Removal, Seen, StoreResult};
 
 use super::builder::QueryBuilder;
 use super::rows::{damaged, get, id, maybe_id, time, to_word, word};
-use super::{Row, SqlStore, Tx, all, commit, deleted, inserted, one, sql, updated};
+use super::{Row, SqlStore, Tx, all, claims, commit, deleted_as_seen, failed, inserted, one, sql, updated};
 
 fn image(row: &Row) -> StoreResult<Image> {
     Ok(Image {
@@ -115,11 +116,28 @@ impl ImageStore for SqlStore {
         Ok(Image { revision: image.revision + 1, ..image.clone() })
     }
 
-    async fn delete_image(&self, id: ImageId, journal: &Journal) -> StoreResult<()> {
+    async fn delete_image(&self, id: ImageId, seen: Seen<'_>, journal: &Journal) -> StoreResult<()> {
         let mut tx = self.begin().await?;
-        let query = sql("DELETE FROM images WHERE id = $1").bind(id.get());
-        deleted(&mut tx, query, "machines or subarchitectures").await?;
+        deleted_as_seen(&mut tx, "images", id.get(), seen, "machines or subarchitectures").await?;
         commit(tx, journal).await
+    }
+
+    async fn remove_content(
+        &self,
+        digest: &Digest,
+        now: Timestamp,
+        removal: Removal<'_>,
+    ) -> StoreResult<bool> {
+        let mut tx = self.begin().await?;
+        claims::end_lapsed(&mut tx, Claim::CONTENT, now).await?;
+        let query = sql("SELECT id FROM images WHERE digest = $1 LIMIT 1").bind(digest.as_str());
+        let is_used = query.fetch_optional(&mut tx).await.map_err(failed)?.is_some();
+        let may_go = !is_used && claims::any_holder(&mut tx, Claim::CONTENT).await?.is_none();
+        if may_go {
+            removal.await;
+        }
+        tx.commit().await.map_err(failed)?;
+        Ok(may_go)
     }
 
     async fn answer_files(&self) -> StoreResult<Vec<AnswerFile>> {
@@ -146,8 +164,13 @@ impl ImageStore for SqlStore {
         self.change_answer_file(answer_file, journal).await
     }
 
-    async fn delete_answer_file(&self, id: AnswerFileId, journal: &Journal) -> StoreResult<()> {
-        self.remove_answer_file(id, journal).await
+    async fn delete_answer_file(
+        &self,
+        id: AnswerFileId,
+        seen: Seen<'_>,
+        journal: &Journal,
+    ) -> StoreResult<()> {
+        self.remove_answer_file(id, seen, journal).await
     }
 
     async fn answer_file_versions(&self, id: AnswerFileId) -> StoreResult<Vec<AnswerFileVersion>> {

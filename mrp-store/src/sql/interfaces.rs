@@ -8,12 +8,13 @@ use mrp_core::lease::Lease;
 use mrp_core::mac::MacAddr;
 use mrp_core::machine::{Addressing, DhcpClient, Interface, InterfaceId, InterfaceView, MachineId};
 use mrp_core::network::{Network, NetworkAddress, NetworkId};
-use mrp_core::store::StoreResult;
+use mrp_core::store::{Seen, StoreResult};
 
 use super::builder::QueryBuilder;
+use super::database::Target;
 use super::machines::machine;
 use super::rows::{damaged, get, id, maybe_id, maybe_parsed, maybe_time, parsed};
-use super::{Row, SqlStore, Tx, all, commit, deleted, failed, inserted, one, sql, updated};
+use super::{Row, SqlStore, Tx, all, commit, deleted_as_seen, failed, inserted, one, sql, updated};
 
 fn interface(row: &Row) -> StoreResult<Interface> {
     Ok(Interface {
@@ -99,6 +100,22 @@ pub(super) async fn insert(tx: &mut Tx, interface: &Interface) -> StoreResult<In
     Ok(Interface { id, revision: 1, ..interface.clone() })
 }
 
+/// Addresses that interfaces of a network, or of all, have configured: in numerical order, which is not that of the texts.
+pub(super) async fn addresses<'c>(
+    on: impl Into<Target<'c>>,
+    network: Option<NetworkId>,
+) -> StoreResult<Vec<NetworkAddress>> {
+    let mut query = QueryBuilder::new(
+        "SELECT i.id, i.machine_id, i.mac, i.identifier, i.addressing, i.ipv4, m.name AS machine_name FROM interfaces i JOIN machines m ON m.id = i.machine_id WHERE i.ipv4 IS NOT NULL",
+    );
+    if let Some(network) = network {
+        query.push(" AND i.network_id = ").push_bind(network.get());
+    }
+    let mut addresses = all(query.build().fetch_all(on).await, address)?;
+    addresses.sort_by_key(|taken| (taken.address, taken.interface));
+    Ok(addresses)
+}
+
 impl SqlStore {
     pub(super) async fn interfaces_of(&self, machine: MachineId) -> StoreResult<Vec<Interface>> {
         let query = sql("SELECT * FROM interfaces WHERE machine_id = $1 ORDER BY id");
@@ -119,17 +136,8 @@ impl SqlStore {
         one(query.bind(mac.to_string()).fetch_optional(&self.read).await, client)
     }
 
-    /// In numerical order, which is not that of the texts.
     pub(super) async fn addresses_in(&self, network: Option<NetworkId>) -> StoreResult<Vec<NetworkAddress>> {
-        let mut query = QueryBuilder::new(
-            "SELECT i.id, i.machine_id, i.mac, i.identifier, i.addressing, i.ipv4, m.name AS machine_name FROM interfaces i JOIN machines m ON m.id = i.machine_id WHERE i.ipv4 IS NOT NULL",
-        );
-        if let Some(network) = network {
-            query.push(" AND i.network_id = ").push_bind(network.get());
-        }
-        let mut addresses = all(query.build().fetch_all(&self.read).await, address)?;
-        addresses.sort_by_key(|taken| (taken.address, taken.interface));
-        Ok(addresses)
+        addresses(&self.read, network).await
     }
 
     pub(super) async fn every_interface(&self) -> StoreResult<Vec<Interface>> {
@@ -175,10 +183,14 @@ impl SqlStore {
         Ok(Interface { revision: interface.revision + 1, ..interface.clone() })
     }
 
-    pub(super) async fn remove_interface(&self, id: InterfaceId, journal: &Journal) -> StoreResult<()> {
+    pub(super) async fn remove_interface(
+        &self,
+        id: InterfaceId,
+        seen: Seen<'_>,
+        journal: &Journal,
+    ) -> StoreResult<()> {
         let mut tx = self.begin().await?;
-        let query = sql("DELETE FROM interfaces WHERE id = $1").bind(id.get());
-        deleted(&mut tx, query, "other objects").await?;
+        deleted_as_seen(&mut tx, "interfaces", id.get(), seen, "other objects").await?;
         commit(tx, journal).await
     }
 }

@@ -1,11 +1,13 @@
 //! Which key the secrets are sealed with.
 
 use async_trait::async_trait;
+use mrp_core::claim::Claim;
 use mrp_core::event::Journal;
+use mrp_core::id::Timestamp;
 use mrp_core::store::{KeyStore, Resealed, StoreError, StoreResult};
 
 use super::rows::{first, get};
-use super::{SqlStore, commit, failed, sql};
+use super::{SqlStore, claims, commit, failed, sql};
 
 const CHECK: &str = "SELECT check_value FROM server_key WHERE id = 1";
 
@@ -31,9 +33,14 @@ impl KeyStore for SqlStore {
         old: &str,
         new: &str,
         resealed: &[Resealed],
+        now: Timestamp,
         journal: &Journal,
     ) -> StoreResult<()> {
         let mut tx = self.begin().await?;
+        claims::end_lapsed(&mut tx, Claim::SERVER, now).await?;
+        if let Some(server) = claims::any_holder(&mut tx, Claim::SERVER).await? {
+            return Err(StoreError::InUse { what: format!("server {server}") });
+        }
         let query = sql("UPDATE server_key SET check_value = $2 WHERE id = 1 AND check_value = $1");
         if query.bind(old).bind(new).execute(&mut tx).await.map_err(failed)? != 1 {
             return Err(StoreError::Stale);

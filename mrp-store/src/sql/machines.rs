@@ -15,7 +15,9 @@ use mrp_core::machine::{
 };
 use mrp_core::query::Condition;
 use mrp_core::run::RunId;
-use mrp_core::store::{MachineCount, MachineFilter, MachineReference, MachineStore, StoreError, StoreResult};
+use mrp_core::store::{
+    MachineCount, MachineFilter, MachineReference, MachineStore, Seen, StoreError, StoreResult,
+};
 
 use super::rows::{damaged, get, id, maybe_id, to_word, word};
 use super::{
@@ -220,8 +222,8 @@ impl MachineStore for SqlStore {
         self.change_interface(interface, journal).await
     }
 
-    async fn delete_interface(&self, id: InterfaceId, journal: &Journal) -> StoreResult<()> {
-        self.remove_interface(id, journal).await
+    async fn delete_interface(&self, id: InterfaceId, seen: Seen<'_>, journal: &Journal) -> StoreResult<()> {
+        self.remove_interface(id, seen, journal).await
     }
 
     async fn assignments(&self, machine: MachineId) -> StoreResult<Vec<Assignment>> {

@@ -7,12 +7,14 @@ use mrp_core::event::Journal;
 use mrp_core::lease::{Discovered, Lease};
 use mrp_core::mac::MacAddr;
 use mrp_core::network::{Network, NetworkAddress, NetworkId};
-use mrp_core::store::{NetworkStore, StoreError, StoreResult};
+use mrp_core::store::{NetworkStore, Seen, StoreError, StoreResult};
 
 use super::builder::QueryBuilder;
 use super::database::Target;
 use super::rows::{damaged, get, id, maybe_parsed, parsed, time};
-use super::{Row, SqlStore, Tx, all, commit, deleted, failed, inserted, one, sql, updated};
+use super::{
+    Row, SqlStore, Tx, all, commit, deleted_as_seen, failed, inserted, interfaces, one, sql, updated,
+};
 
 /// Values in one `IN (…)`: far below what a statement may bind.
 const IN_LIST: usize = 500;
@@ -77,6 +79,7 @@ impl NetworkStore for SqlStore {
     async fn update_network(&self, network: &Network, journal: &Journal) -> StoreResult<Network> {
         let mut tx = self.begin().await?;
         refuse_overlap(&mut tx, network).await?;
+        refuse_loss(&mut tx, network).await?;
         let query = sql(
             "UPDATE networks SET revision = revision + 1, name = $3, subnet = $4, static_net = $5, reserved_net = $6, server_url = $7, trust_path_mac = $8 WHERE id = $1 AND revision = $2",
         );
@@ -90,10 +93,9 @@ impl NetworkStore for SqlStore {
         Ok(Network { revision: network.revision + 1, ..network.clone() })
     }
 
-    async fn delete_network(&self, id: NetworkId, journal: &Journal) -> StoreResult<()> {
+    async fn delete_network(&self, id: NetworkId, seen: Seen<'_>, journal: &Journal) -> StoreResult<()> {
         let mut tx = self.begin().await?;
-        let query = sql("DELETE FROM networks WHERE id = $1").bind(id.get());
-        deleted(&mut tx, query, "interfaces").await?;
+        deleted_as_seen(&mut tx, "networks", id.get(), seen, "interfaces").await?;
         commit(tx, journal).await
     }
 
@@ -167,6 +169,15 @@ pub(super) async fn write_discovered<'c>(on: impl Into<Target<'c>>, client: &Dis
     let query = query.bind(client.mac.to_string()).bind(&client.hostname);
     let query = query.bind(client.client_arch.map(i64::from)).bind(client.last_seen.0);
     query.execute(on).await.map_err(failed).map(drop)
+}
+
+async fn refuse_loss(tx: &mut Tx, new: &Network) -> StoreResult<()> {
+    let query = sql("SELECT * FROM networks WHERE id = $1").bind(new.id.get());
+    let Some(old) = one(query.fetch_optional(&mut *tx).await, network)? else {
+        return Err(StoreError::NotFound);
+    };
+    let addresses = interfaces::addresses(&mut *tx, Some(new.id)).await?;
+    old.refuse_loss(new, &addresses).map_err(|what| StoreError::InUse { what })
 }
 
 async fn refuse_overlap(tx: &mut Tx, new: &Network) -> StoreResult<()> {

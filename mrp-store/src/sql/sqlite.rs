@@ -20,8 +20,8 @@ use super::statement::failed;
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 const READERS: u32 = 4;
-/// How long a statement waits for the lock of another process.
-const BUSY: Duration = Duration::from_secs(5);
+/// How long a statement waits for the lock of another process: as long as a caller waits for a connection.
+const BUSY: Duration = Duration::from_secs(30);
 
 /// The store in a file.
 pub(super) async fn open(path: &Path) -> StoreResult<SqlStore> {
@@ -33,7 +33,8 @@ pub(super) async fn open(path: &Path) -> StoreResult<SqlStore> {
     let mut lease = write.lease().await.map_err(|error| refused(path, error))?;
     migrate(path, lease.connection()).await?;
     lease.done(Ok(())).map_err(failed)?;
-    let read = Connections::open(options.read_only(true), limits(READERS)).await;
+    // Not a file opened for reading alone: its connection could not recover the log of a writer that was killed.
+    let read = Connections::open(options.pragma("query_only", "on"), limits(READERS)).await;
     let read = read.map_err(|error| refused(path, error))?;
     Ok(SqlStore { read: Pool::Sqlite(read), write: Pool::Sqlite(write), database: Database::SqliteFile })
 }
@@ -66,7 +67,7 @@ fn configured(options: SqliteConnectOptions) -> SqliteConnectOptions {
 }
 
 fn limits(connections: u32) -> Limits {
-    Limits { connections, wait: Duration::from_secs(30), trusted: None }
+    Limits { connections, wait: BUSY, trusted: None }
 }
 
 /// Makes the file, readable by its owner only, unless it is there.

@@ -2,16 +2,20 @@
 
 use mrp_core::event::Journal;
 use mrp_core::id::Id;
-use mrp_core::store::{StoreError, StoreResult};
+use mrp_core::store::{Seen, StoreError, StoreResult};
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
 
+use super::builder::QueryBuilder;
 use super::query::Query;
 use super::rows::first;
-use super::{Row, Tx, events, sql};
+use super::{Row, Tx, claims, events, sql};
 
-/// Writes the journal and commits.
+/// Writes the journal, ends the claim that the change is made under, and commits.
 pub(super) async fn commit(mut tx: Tx, journal: &Journal) -> StoreResult<()> {
+    if let Some(claim) = &journal.under {
+        claims::end(&mut tx, claim).await?;
+    }
     events::write(&mut tx, journal).await?;
     tx.commit().await.map_err(failed)
 }
@@ -44,6 +48,25 @@ pub(super) async fn deleted_revision(
 ) -> StoreResult<()> {
     let done = query.execute(&mut *tx).await.map_err(|error| referred(error, referred_by))?;
     if done == 1 { Ok(()) } else { Err(moved(tx, exists, id).await?) }
+}
+
+/// Removes the row of a table if it is as it was seen. `Stale` or `NotFound` if it is not.
+pub(super) async fn deleted_as_seen(
+    tx: &mut Tx,
+    table: &'static str,
+    id: i64,
+    seen: Seen<'_>,
+    referred_by: &'static str,
+) -> StoreResult<()> {
+    let mut query = QueryBuilder::new("SELECT revision FROM ");
+    query.push(table).push(" WHERE id = ").push_bind(id);
+    let row = query.build().fetch_optional(&mut *tx).await.map_err(failed)?.ok_or(StoreError::NotFound)?;
+    if seen.is_some_and(|seen| first(&row).is_ok_and(|revision: i64| !seen.contains(&revision))) {
+        return Err(StoreError::Stale);
+    }
+    let mut query = QueryBuilder::new("DELETE FROM ");
+    query.push(table).push(" WHERE id = ").push_bind(id);
+    deleted(tx, query.build(), referred_by).await
 }
 
 /// Reads rows into nouns.

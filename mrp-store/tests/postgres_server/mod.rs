@@ -20,13 +20,16 @@ pub(crate) struct PostgresServer {
     programs: PathBuf,
     running: Option<Child>,
     databases: AtomicU32,
+    /// The port on localhost where it speaks TLS, if it does.
+    tls: Option<u16>,
 }
 
 impl PostgresServer {
     /// Makes and starts a server. It writes nothing to disk for good: a test's data may be lost in a power failure.
     pub(crate) fn start() -> Self {
         let folder = TempDir::with_prefix("pg").unwrap();
-        let mut server = Self { folder, programs: programs(), running: None, databases: AtomicU32::new(0) };
+        let mut server =
+            Self { folder, programs: programs(), running: None, databases: AtomicU32::new(0), tls: None };
         fs::set_permissions(server.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         for folder in [server.data(), server.socket()] {
             fs::create_dir(&folder).unwrap();
@@ -49,18 +52,60 @@ impl PostgresServer {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
         let mut postgres = self.program("postgres");
         postgres.arg("-D").arg(self.data()).arg("-k").arg(self.socket());
-        postgres.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200"]);
+        postgres.args(["-c", "fsync=off", "-c", "max_connections=200"]);
+        match self.tls {
+            None => postgres.args(["-c", "listen_addresses="]),
+            Some(port) => {
+                let port = format!("port={port}");
+                postgres.args(["-c", "listen_addresses=localhost", "-c", &port, "-c", "ssl=on"])
+            }
+        };
         postgres.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.running = Some(postgres.spawn().unwrap());
         for _ in 0..600 {
             let mut ready = self.program("pg_isready");
-            ready.arg("-q").arg("-h").arg(self.socket());
+            ready.arg("-q").arg("-h").arg(self.socket()).args(["-p", &self.port().to_string()]);
             if ready.status().unwrap().success() {
                 return;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
         panic!("PostgreSQL does not start: {}", fs::read_to_string(self.log()).unwrap());
+    }
+
+    /// Starts it again with TLS on localhost, by a certificate for that name of a CA made for it; tells the CA's file.
+    pub(crate) fn run_with_tls(&mut self) -> PathBuf {
+        self.stop();
+        let data = self.data();
+        let extensions =
+            "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n";
+        fs::write(data.join("extensions"), extensions).unwrap();
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+        for command in [
+            format!("req -x509 {key} -days 2 -subj /CN=mrp-test-CA -keyout ca.key -out ca.pem"),
+            format!("req -new {key} -subj /CN=localhost -keyout server.key -out server.csr"),
+            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions -out server.crt"
+                .to_owned(),
+        ] {
+            let made = Command::new("openssl").args(command.split(' ')).current_dir(&data).output().unwrap();
+            assert!(made.status.success(), "openssl {command}: {}", String::from_utf8_lossy(&made.stderr));
+        }
+        let private = data.join("server.key");
+        fs::set_permissions(&private, fs::Permissions::from_mode(0o600)).unwrap();
+        if let Some((user, group)) = unprivileged() {
+            chown(&private, Some(user), Some(group)).unwrap();
+            chown(data.join("server.crt"), Some(user), Some(group)).unwrap();
+        }
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        self.tls = Some(free.local_addr().unwrap().port());
+        drop(free);
+        self.run();
+        data.join("ca.pem")
+    }
+
+    /// The port, of the socket's name too.
+    pub(crate) fn port(&self) -> u16 {
+        self.tls.unwrap_or(5432)
     }
 
     /// Cuts every connection and stops the server, as an operator does who cannot wait (SIGINT).
@@ -90,7 +135,7 @@ impl PostgresServer {
     pub(crate) fn sql(&self, database: &str, statements: &str) -> String {
         let mut psql = self.program("psql");
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "mrp", "-h"]);
-        psql.arg(self.socket()).args(["-d", database, "-c", statements]);
+        psql.arg(self.socket()).args(["-p", &self.port().to_string(), "-d", database, "-c", statements]);
         let done = psql.stdin(Stdio::null()).output().unwrap();
         let (out, error) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
         assert!(done.status.success(), "psql: {statements}: {error}");

@@ -101,7 +101,8 @@ async fn create_subarch(call: Call) -> Answer {
 async fn set_subarch(call: Call) -> Answer {
     let new: api::NewSubarch = call.exact().await?;
     let archs = call.service().archs().expecting(call.expected());
-    let set = archs.update_subarch(call.actor(), call.id(0)?, spec(new)).await?;
+    let arch = new.arch.clone();
+    let set = archs.update_subarch(call.actor(), call.id(0)?, &arch, spec(new)).await?;
     let archs = call.service().archs().list(call.actor()).await.map_err(ApiError::from)?;
     Ok(reply::tagged(reply::ok(&subarch_view(&set, &archs)), set.revision))
 }

@@ -57,6 +57,7 @@ pub(super) fn routes() -> Vec<Route> {
 struct TestBmc {
     /// Address behind the BMC.
     #[serde(default)]
+    #[schemars(length(max = 256), regex(pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$"))]
     node: String,
 }
 

@@ -50,6 +50,7 @@ pub(super) fn routes() -> Vec<Route> {
             .answers::<api::RenderedPreseed>(200),
         Route::new("POST", "/api/v1/preseed/render", "render_unsaved_preseed", Who::Holder, render_unsaved)
             .about("A template that is not saved, as a machine would get it")
+            .looks()
             .body::<api::RenderPreseed>()
             .answers::<api::RenderedPreseed>(200)
             .refuses(&[404]),
@@ -64,6 +65,7 @@ pub(super) fn routes() -> Vec<Route> {
             .refuses(&[403]),
         Route::new("POST", "/api/v1/preseed/lint", "lint_unsaved_preseed", Who::User, lint_unsaved)
             .about("What is wrong with a template that is not saved")
+            .looks()
             .body::<api::LintPreseed>()
             .answers::<api::PreseedLint>(200)
             .refuses(&[403, 404]),

@@ -1,11 +1,14 @@
 //! `mrp preseed history`, `restore` and `lint`.
 
+use std::path::Path;
+
 use anyhow::Result;
 use mrp_core::api;
 use serde_json::{Value, json};
 
 use crate::commands::Session;
 use crate::commands::field::field;
+use crate::commands::preseed::{Kind, text_of, word};
 use crate::exit::Exit;
 use crate::resolve::{self, find};
 
@@ -72,11 +75,16 @@ impl Restore {
 /// Examples:
 ///   mrp preseed lint debian
 ///   mrp preseed lint debian --machine node-01
+///   mrp preseed lint preseed.cfg --type preseed
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Lint {
-    /// Name or id
+    /// Name or id; with --type a file of yours, or `-` for standard input
+    #[arg(value_name = "PRESEED|FILE")]
     preseed: String,
+    /// Look at a file that is not saved, for this installer
+    #[arg(long = "type", value_enum)]
+    kind: Option<Kind>,
     /// As this machine would get it
     #[arg(long)]
     machine: Option<String>,
@@ -84,16 +92,26 @@ pub(crate) struct Lint {
 
 impl Lint {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
-        let preseed: api::Preseed = find(&session.client, &self.preseed).await?;
-        let mut parameters = Vec::new();
-        if let Some(machine) = &self.machine {
-            parameters.push(("machine", resolve::machine(&session.client, machine).await?.id.to_string()));
-        }
-        let path = format!("/preseed/{}/lint", preseed.id);
-        let lint: Value = session.client.query(&path, &parameters).await?;
+        let machine = match &self.machine {
+            Some(machine) => Some(resolve::machine(&session.client, machine).await?.id),
+            None => None,
+        };
+        let (name, lint): (String, Value) = match self.kind {
+            Some(kind) => {
+                let content = text_of(Path::new(&self.preseed))?;
+                let body = json!({"content": content, "type": word(kind), "machine": machine});
+                (self.preseed, session.client.post("/preseed/lint", &body).await?)
+            }
+            None => {
+                let preseed: api::Preseed = find(&session.client, &self.preseed).await?;
+                let parameters: Vec<_> = machine.iter().map(|id| ("machine", id.to_string())).collect();
+                let path = format!("/preseed/{}/lint", preseed.id);
+                (preseed.name, session.client.query(&path, &parameters).await?)
+            }
+        };
         let findings = lint["findings"].as_array().cloned().unwrap_or_default();
         if findings.is_empty() {
-            return session.output.done(&lint, format!("nothing is wrong with {}", preseed.name));
+            return session.output.done(&lint, format!("nothing is wrong with {name}"));
         }
         let line = |finding: &Value| match (finding["line"].as_u64(), finding["rendered"] == json!(true)) {
             (Some(line), true) => format!("{line} (rendered)"),

@@ -29,12 +29,12 @@ pub(super) async fn life(store: &dyn Store) -> Outcome {
     stale("update_subarch", store.update_subarch(&renamed, &journal("no")).await)?;
     same("subarchs", &store.subarchs().await?, &vec![changed.clone(), other.clone()])?;
 
-    store.delete_subarch(other.id, &journal("5")).await?;
-    gone("delete_subarch again", store.delete_subarch(other.id, &journal("no")).await)?;
+    store.delete_subarch(other.id, None, &journal("5")).await?;
+    gone("delete_subarch again", store.delete_subarch(other.id, None, &journal("no")).await)?;
     gone("update_subarch of a removed one", store.update_subarch(&other, &journal("no")).await)?;
-    store.delete_arch(arm.id, &journal("6")).await?;
+    store.delete_arch(arm.id, None, &journal("6")).await?;
     same("subarchs of a removed architecture", &store.subarchs().await?, &vec![])?;
-    gone("delete_arch again", store.delete_arch(arm.id, &journal("no")).await)?;
+    gone("delete_arch again", store.delete_arch(arm.id, None, &journal("no")).await)?;
     gone("update_arch of a removed one", store.update_arch(&arm, &journal("no")).await)?;
     written(store, 6, 6).await
 }
@@ -44,18 +44,18 @@ pub(super) async fn references(store: &dyn Store) -> Outcome {
     let loader = store.insert_image(&image("a/grub.1", &arm, None, ImageKind::BootLoader), &quiet()).await?;
     let efi = Subarch { bootloader: Some(loader.id), ..subarch(&arm, "efi") };
     let efi = store.insert_subarch(&efi, &quiet()).await?;
-    in_use("delete_arch with an image", store.delete_arch(arm.id, &journal("no")).await)?;
-    in_use("delete_image of a subarchitecture", store.delete_image(loader.id, &journal("no")).await)?;
+    in_use("delete_arch with an image", store.delete_arch(arm.id, None, &journal("no")).await)?;
+    in_use("delete_image of a subarchitecture", store.delete_image(loader.id, None, &journal("no")).await)?;
     let none = store.update_subarch(&Subarch { bootloader: None, ..efi.clone() }, &quiet()).await?;
     let missing = Subarch { bootloader: Some(Id::new(1 << 40)), ..none };
     gone("update_subarch to no image", store.update_subarch(&missing, &journal("no")).await)?;
-    store.delete_image(loader.id, &quiet()).await?;
+    store.delete_image(loader.id, None, &quiet()).await?;
     let machine = Machine { subarch: Some(efi.id), ..Machine::new("m1", arm.id) };
     let machine = store.insert_machine(&machine, &quiet()).await?;
-    in_use("delete_subarch of a machine", store.delete_subarch(efi.id, &journal("no")).await)?;
-    in_use("delete_arch of a machine", store.delete_arch(arm.id, &journal("no")).await)?;
+    in_use("delete_subarch of a machine", store.delete_subarch(efi.id, None, &journal("no")).await)?;
+    in_use("delete_arch of a machine", store.delete_arch(arm.id, None, &journal("no")).await)?;
     same("subarchs after refusals", &store.subarchs().await?.len(), &1)?;
     store.delete_machine(&machine, &quiet()).await?;
-    store.delete_arch(arm.id, &quiet()).await?;
+    store.delete_arch(arm.id, None, &quiet()).await?;
     written(store, 0, 0).await
 }

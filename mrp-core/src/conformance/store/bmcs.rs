@@ -30,10 +30,10 @@ pub(super) async fn life(store: &dyn Store) -> Outcome {
 
     let machine = stored_machine(store, "m1").await?;
     let machine = store.update_machine(&Machine { bmc: Some(two.id), ..machine }, &quiet()).await?;
-    in_use("delete_bmc of a machine", store.delete_bmc(two.id, &journal("no")).await)?;
+    in_use("delete_bmc of a machine", store.delete_bmc(two.id, None, &journal("no")).await)?;
     store.delete_machine(&machine, &quiet()).await?;
-    store.delete_bmc(two.id, &journal("3")).await?;
-    gone("delete_bmc again", store.delete_bmc(two.id, &journal("no")).await)?;
+    store.delete_bmc(two.id, None, &journal("3")).await?;
+    gone("delete_bmc again", store.delete_bmc(two.id, None, &journal("no")).await)?;
     gone("update_bmc of a removed one", store.update_bmc(&two, &journal("no")).await)?;
     same("bmc that is gone", &store.bmc(two.id).await?, &None)?;
     written(store, 3, 3).await

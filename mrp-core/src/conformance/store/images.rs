@@ -40,8 +40,8 @@ pub(super) async fn life(store: &dyn Store) -> Outcome {
     stale("update_image", store.update_image(&wanted, &journal("no")).await)?;
     let taken = Image { name: second.name.clone(), ..changed };
     conflict("update_image to a taken name", store.update_image(&taken, &journal("no")).await)?;
-    store.delete_image(first.id, &journal("3")).await?;
-    gone("delete_image again", store.delete_image(first.id, &journal("no")).await)?;
+    store.delete_image(first.id, None, &journal("3")).await?;
+    gone("delete_image again", store.delete_image(first.id, None, &journal("no")).await)?;
     gone("update_image of a removed one", store.update_image(&first, &journal("no")).await)?;
     same("images_with_digest", &store.images_with_digest(&first.digest).await?, &vec![second])?;
     written(store, 3, 3).await
@@ -139,8 +139,8 @@ pub(super) async fn answer_files(store: &dyn Store) -> Outcome {
     conflict("update_answer_file to a taken name", {
         store.update_answer_file(&taken, &journal("no")).await
     })?;
-    store.delete_answer_file(first.id, &journal("3")).await?;
-    gone("delete_answer_file again", store.delete_answer_file(first.id, &journal("no")).await)?;
+    store.delete_answer_file(first.id, None, &journal("3")).await?;
+    gone("delete_answer_file again", store.delete_answer_file(first.id, None, &journal("no")).await)?;
     gone("update_answer_file of a removed one", store.update_answer_file(&first, &journal("no")).await)?;
     same("answer_file that is gone", &store.answer_file(first.id).await?, &None)?;
     same("versions that are gone", &store.answer_file_versions(first.id).await?, &Vec::new())?;

@@ -74,13 +74,13 @@ pub(super) async fn references(store: &dyn Store) -> Outcome {
     same("of an initrd", &store.machines_using_image(initrd.id).await?, &vec!["m1".to_owned()])?;
     let users = store.machines_using_answer_file(file.id).await?;
     same("machines_using_answer_file", &users, &vec!["m1".to_owned()])?;
-    in_use("delete_image of a kernel", store.delete_image(kernel.id, &journal("no")).await)?;
-    in_use("delete_image of an initrd", store.delete_image(initrd.id, &journal("no")).await)?;
-    in_use("delete_answer_file", store.delete_answer_file(file.id, &journal("no")).await)?;
+    in_use("delete_image of a kernel", store.delete_image(kernel.id, None, &journal("no")).await)?;
+    in_use("delete_image of an initrd", store.delete_image(initrd.id, None, &journal("no")).await)?;
+    in_use("delete_answer_file", store.delete_answer_file(file.id, None, &journal("no")).await)?;
     let bare = Machine { kernel: None, initrd: None, answer_file: None, ..full };
     store.update_machine(&bare, &quiet()).await?;
-    store.delete_image(initrd.id, &quiet()).await?;
-    store.delete_answer_file(file.id, &quiet()).await?;
+    store.delete_image(initrd.id, None, &quiet()).await?;
+    store.delete_answer_file(file.id, None, &quiet()).await?;
     written(store, 0, 0).await
 }
 
@@ -124,8 +124,8 @@ pub(super) async fn interfaces(store: &dyn Store) -> Outcome {
     stale("update_interface", store.update_interface(&moved, &journal("no")).await)?;
     let nowhere = Interface { machine: Id::new(1 << 40), ..interface(&one, 9) };
     gone("insert_interface of no machine", store.insert_interface(&nowhere, &journal("no")).await)?;
-    store.delete_interface(second.id, &journal("3")).await?;
-    gone("delete_interface again", store.delete_interface(second.id, &journal("no")).await)?;
+    store.delete_interface(second.id, None, &journal("3")).await?;
+    gone("delete_interface again", store.delete_interface(second.id, None, &journal("no")).await)?;
     gone("update_interface of a removed one", store.update_interface(&second, &journal("no")).await)?;
     written(store, 3, 3).await
 }
@@ -186,8 +186,11 @@ pub(super) async fn removal(store: &dyn Store) -> Outcome {
     store.insert_interface(&interface(&machine, 1), &quiet()).await?;
     let held = store.insert_assignment(&assignment(&machine, &alice), &quiet()).await?;
     let (run, machine) = store.insert_run(&provision(&machine, None), &machine, &journal("run")).await?;
-    let of =
-        |machine: &Machine, text| Journal { events: vec![event(Some(machine.id), text)], audit: Vec::new() };
+    let of = |machine: &Machine, text| Journal {
+        events: vec![event(Some(machine.id), text)],
+        audit: Vec::new(),
+        under: None,
+    };
     store.record(&of(&machine, "its own")).await?;
     store.record(&of(&kept, "another's")).await?;
     in_use("delete_machine with an active run", store.delete_machine(&machine, &journal("no")).await)?;

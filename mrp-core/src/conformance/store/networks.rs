@@ -38,10 +38,19 @@ pub(super) async fn life(store: &dyn Store) -> Outcome {
     let machine = stored_machine(store, "m1").await?;
     let plugged = Interface { network: Some(other.id), ..interface(&machine, 1) };
     let plugged = store.insert_interface(&plugged, &quiet()).await?;
-    in_use("delete_network of an interface", store.delete_network(other.id, &journal("no")).await)?;
-    store.delete_interface(plugged.id, &quiet()).await?;
-    store.delete_network(other.id, &journal("3")).await?;
-    gone("delete_network again", store.delete_network(other.id, &journal("no")).await)?;
+    in_use("delete_network of an interface", store.delete_network(other.id, None, &journal("no")).await)?;
+    let address = other.reserved_net.and_then(|range| range.hosts().last());
+    let address = address.ok_or_else(|| Failure("the network has no reserved addresses".into()))?;
+    let held = Interface { addressing: Addressing::Reserved(address), ..plugged.clone() };
+    store.update_interface(&held, &quiet()).await?;
+    let smaller = Network { reserved_net: None, ..other.clone() };
+    in_use("update_network without the range of an address", {
+        store.update_network(&smaller, &journal("no")).await
+    })?;
+    store.delete_interface(plugged.id, None, &quiet()).await?;
+    stale("delete_network as it was", store.delete_network(other.id, Some(&[0, 99]), &journal("no")).await)?;
+    store.delete_network(other.id, Some(&[99, other.revision]), &journal("3")).await?;
+    gone("delete_network again", store.delete_network(other.id, None, &journal("no")).await)?;
     gone("update_network of a removed one", store.update_network(&other, &journal("no")).await)?;
     written(store, 3, 3).await
 }

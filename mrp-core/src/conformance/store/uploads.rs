@@ -1,6 +1,9 @@
 //! Uploads that may go on later, and what the servers of a database have in common.
 
+use std::time::Duration;
+
 use super::*;
+use crate::claim::Claim;
 
 fn upload(of: &User) -> PendingUpload {
     PendingUpload {
@@ -63,7 +66,7 @@ pub(super) async fn life(store: &dyn Store) -> Outcome {
     stale("advance_upload of a finished one", {
         store.advance_upload(&first.key, first.length, first.length + 1, at).await
     })?;
-    store.delete_image(made.id, &quiet()).await?;
+    store.delete_image(made.id, None, &quiet()).await?;
     same("a finished upload goes with its image", &store.upload(&first.key).await?, &None)?;
 
     store.delete_user(&bob, &quiet()).await?;
@@ -73,6 +76,39 @@ pub(super) async fn life(store: &dyn Store) -> Outcome {
     store.delete_upload(&third.key).await?;
     store.delete_upload(&third.key).await?;
     same("a forgotten upload", &store.upload(&third.key).await?, &None)?;
+    written(store, 1, 1).await
+}
+
+pub(super) async fn contents(store: &dyn Store) -> Outcome {
+    let arm = store.insert_arch(&arch("arm64"), &quiet()).await?;
+    let wanted = image("a/linux.1", &arm, None, ImageKind::Kernel);
+    let digest = wanted.digest.clone();
+    let hour = Duration::from_secs(3600);
+    let mut times = 0;
+    let mut remove = async |now: Timestamp| {
+        let removal = async { times += 1 };
+        let done = store.remove_content(&digest, now, Box::pin(removal)).await?;
+        Ok::<_, Failure>((done, times))
+    };
+    same("content that nobody has", &remove(AT).await?, &(true, 1))?;
+    let first = store.claim(&Claim::of_contents(AT, hour), AT).await?;
+    let second = store.claim(&Claim::of_contents(AT, hour * 2), AT).await?;
+    same("content that two put there", &remove(AT).await?, &(false, 1))?;
+    let under = |claim: &Claim| Journal { under: Some(claim.name.clone()), ..journal("1") };
+    let made = store.insert_image(&wanted, &under(&first)).await?;
+    let again = Image { name: "a/linux.2".into(), ..wanted.clone() };
+    stale("insert_image under a claim that has ended", store.insert_image(&again, &under(&first)).await)?;
+    same("what is refused leaves no row", &store.images().await?, &vec![made.clone()])?;
+    same("content that is put there again", &remove(AT).await?, &(false, 1))?;
+    same("content that an image has", &remove(AT + hour * 3).await?, &(false, 1))?;
+    stale("insert_image under a claim that has lapsed", {
+        store.insert_image(&again, &under(&second)).await
+    })?;
+    store.delete_image(made.id, None, &quiet()).await?;
+    let bmc = Claim { name: "bmc:1".into(), holder: "a".into(), url: String::new(), until: AT + hour * 9 };
+    store.claim(&bmc, AT).await?;
+    same("other claims are none of its", &remove(AT).await?, &(true, 2))?;
+    same("they stay", &store.claim_named("bmc:1").await?, &Some(bmc))?;
     written(store, 1, 1).await
 }
 
