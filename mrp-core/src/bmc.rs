@@ -4,18 +4,19 @@
 //! which boot device is wanted, whether it took effect and what to do about it is decided in
 //! [`crate::service`]. Every driver passes the suite `crate::conformance::bmc` (feature `conformance`).
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::secret::Secret;
+
+mod drivers;
+
+pub use drivers::{Drivers, NotRegistered, Opener};
 
 /// One machine behind a BMC: the `bmc_info` of the machine, in the driver's own notation.
 ///
@@ -24,7 +25,7 @@ use crate::secret::Secret;
 pub struct Node(pub String);
 
 /// Power state of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Power {
     /// The node runs.
@@ -45,7 +46,7 @@ impl fmt::Display for Power {
 /// What can be done to the power of a node.
 ///
 /// `On` when on and `Off` when off are no errors: the wanted state is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PowerAction {
     /// Switch on.
@@ -61,7 +62,7 @@ pub enum PowerAction {
 }
 
 /// Where a node's firmware looks for its boot loader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BootDevice {
     /// The network.
@@ -83,7 +84,7 @@ impl fmt::Display for BootDevice {
 }
 
 /// A boot device that overrides the firmware's own order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BootOverride {
     /// The device.
     pub device: BootDevice,
@@ -95,7 +96,8 @@ pub struct BootOverride {
 
 /// What a driver can do. The conformance suite holds it to this both ways: what is declared works,
 /// what is not answers [`BmcError::Unsupported`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Capabilities {
     /// [`PowerAction::Reset`] is not the same as `Cycle`.
     pub reset: bool,
@@ -184,6 +186,14 @@ pub enum BmcError {
     /// The BMC's configuration in mrp is wrong: mend it.
     #[error("BMC configuration: {0}")]
     Config(String),
+    /// The driver itself failed, a plugin that crashed for example: report it to whoever wrote it.
+    #[error("BMC driver {driver}: {reason}")]
+    Driver {
+        /// The driver's name.
+        driver: String,
+        /// What happened to it, in words.
+        reason: String,
+    },
 }
 
 impl BmcError {
@@ -282,62 +292,4 @@ pub trait OpenBmc: Bmc + Sized + 'static {
 
     /// Opens a BMC. Reads no state from it: a BMC that is switched off opens, and its calls fail.
     async fn open(config: BmcConfig) -> Result<Self, BmcError>;
-}
-
-type Opener = dyn Fn(BmcConfig) -> BoxFuture<'static, Result<Arc<dyn Bmc>, BmcError>> + Send + Sync;
-
-/// A driver as it is registered.
-#[derive(Clone)]
-struct Driver {
-    options: serde_json::Value,
-    open: Arc<Opener>,
-}
-
-/// The drivers that this program has, by name.
-#[derive(Clone, Default)]
-pub struct Drivers(BTreeMap<&'static str, Driver>);
-
-impl fmt::Debug for Drivers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
-impl Drivers {
-    /// No drivers.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds a driver.
-    ///
-    /// # Panics
-    /// If a driver of that name is there already: two parts of the program disagree.
-    #[must_use]
-    pub fn with<B: OpenBmc>(mut self) -> Self {
-        let open: Arc<Opener> =
-            Arc::new(|config| Box::pin(async move { Ok(Arc::new(B::open(config).await?) as Arc<dyn Bmc>) }));
-        let driver = Driver { options: B::options(), open };
-        assert!(self.0.insert(B::DRIVER, driver).is_none(), "two BMC drivers are named {:?}", B::DRIVER);
-        self
-    }
-
-    /// The names, sorted.
-    pub fn names(&self) -> Vec<&'static str> {
-        self.0.keys().copied().collect()
-    }
-
-    /// JSON Schema of a driver's options.
-    pub fn options(&self, driver: &str) -> Option<&serde_json::Value> {
-        self.0.get(driver).map(|driver| &driver.options)
-    }
-
-    /// Opens a BMC by its driver's name. An unknown name is [`BmcError::Config`] and lists the known ones.
-    pub async fn open(&self, driver: &str, config: BmcConfig) -> Result<Arc<dyn Bmc>, BmcError> {
-        let Some(found) = self.0.get(driver) else {
-            let known = self.names().join(", ");
-            return Err(BmcError::Config(format!("there is no driver {driver:?}; the drivers are: {known}")));
-        };
-        (found.open)(config).await
-    }
 }

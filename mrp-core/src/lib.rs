@@ -2,6 +2,7 @@
 //!
 //! Nouns, one a file: [`user`], [`token`], [`arch`], [`bmc_entry`], [`network`], [`machine`], [`image`], [`answer_file`], [`run`],
 //! [`event`], [`lease`], [`console`], [`claim`]. Traits: [`bmc`], [`store`], [`blob`], [`dhcp`], [`render`], [`clock`], [`peer`].
+//! Drivers that are not linked in: [`plugin`].
 //! What a client that netboots gets is decided in [`boot`] and in the service.
 
 pub mod actor;
@@ -31,6 +32,7 @@ pub mod machine;
 pub mod network;
 pub mod password;
 pub mod peer;
+pub mod plugin;
 pub mod query;
 pub mod render;
 pub mod retention;

@@ -121,6 +121,8 @@ pub enum Refusal {
     BmcProtocol,
     /// [`BmcError::Config`].
     BmcConfig,
+    /// [`BmcError::Driver`].
+    BmcDriver,
     /// Anything else; the owner's log has the cause.
     Failed,
 }
@@ -241,6 +243,7 @@ impl PeerAnswer {
                 }
                 BmcError::Unsupported(what) => (Refusal::BmcUnsupported, (*what).to_owned()),
                 BmcError::Config(text) => (Refusal::BmcConfig, text.clone()),
+                BmcError::Driver { driver, reason } => (of_bmc(Refusal::BmcDriver, driver), reason.clone()),
             },
             Error::NotFound { .. } => (Refusal::NotFound, error.to_string()),
             Error::Conflict(text) => (Refusal::Conflict, text.clone()),
@@ -268,6 +271,7 @@ impl PeerAnswer {
             Refusal::BmcProtocol => BmcError::Protocol { address, reason: text }.into(),
             Refusal::BmcConsoleTaken => BmcError::ConsoleTaken { address }.into(),
             Refusal::BmcConfig => BmcError::Config(text).into(),
+            Refusal::BmcDriver => BmcError::Driver { driver: address, reason: text }.into(),
             Refusal::BmcUnsupported => BmcError::Unsupported("what was asked").into(),
             Refusal::Failed => Error::Internal(format!("the server that drives the BMC: {text}").into()),
         })
@@ -305,6 +309,7 @@ mod tests {
             BmcError::Unauthorized { address: address.clone(), reason: "no".into() }.into(),
             BmcError::Busy { address: address.clone(), reason: "full".into() }.into(),
             BmcError::ConsoleTaken { address }.into(),
+            BmcError::Driver { driver: "acme".into(), reason: "it crashed".into() }.into(),
         ] {
             let back = PeerAnswer::refusal(&error).into_result().unwrap_err();
             assert_eq!(back.to_string(), error.to_string());

@@ -224,6 +224,7 @@ mod tests {
             (BmcError::Protocol { address: address(), reason: "no".into() }, 502),
             (BmcError::ConsoleTaken { address: address() }, 409),
             (BmcError::Config("no".into()), 502),
+            (BmcError::Driver { driver: "acme".into(), reason: "no".into() }, 502),
             (BmcError::Unsupported("soft power"), 400),
         ] {
             let (found, class, _) = service_parts(&Error::Bmc(error));

@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+pub(crate) mod plugins;
+
 /// A simulated BMC on a free port of the loopback.
 pub(crate) async fn simulator(config: SimConfig) -> BmcSimulator {
     BmcSimulator::start(SocketAddr::from(([127, 0, 0, 1], 0)), config)

@@ -14,11 +14,15 @@ use crate::bmc::{Bmc, BmcError, BootDevice, BootOverride, Capabilities, Node, Po
 
 mod console;
 
-/// How long a node may take to reach a power state.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a node may take to reach a power state, unless [`run_within`] says otherwise.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a node is watched that must not change.
 const WATCH: Duration = Duration::from_millis(300);
 const POLL: Duration = Duration::from_millis(100);
+
+tokio::task_local! {
+    static GIVEN: Duration;
+}
 
 type Outcome<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
 
@@ -84,6 +88,15 @@ pub const BMC: &[Case] = cases! {
 
 /// Runs all cases that apply and leaves the node off.
 pub async fn run(bmc: &dyn Bmc, node: &Node) -> Report {
+    run_within(PATIENCE, bmc, node).await
+}
+
+/// The same for a node that reaches each power state within so much time.
+pub async fn run_within(patience: Duration, bmc: &dyn Bmc, node: &Node) -> Report {
+    GIVEN.scope(patience, run_cases(bmc, node)).await
+}
+
+async fn run_cases(bmc: &dyn Bmc, node: &Node) -> Report {
     let capabilities = bmc.capabilities();
     let mut report = Report::default();
     for case in BMC {
@@ -233,14 +246,15 @@ async fn after_close(bmc: &dyn Bmc, node: &Node) -> Result<(), Failure> {
 /// Does something to the power and waits for the state that it leads to.
 async fn reach(bmc: &dyn Bmc, node: &Node, action: PowerAction, wanted: Power) -> Result<(), Failure> {
     bmc.set_power(node, action).await?;
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let patience = patience();
+    let deadline = tokio::time::Instant::now() + patience;
     loop {
         let power = bmc.power(node).await?;
         if power == wanted {
             return Ok(());
         }
         ensure(tokio::time::Instant::now() < deadline, || {
-            let seconds = PATIENCE.as_secs();
+            let seconds = patience.as_secs();
             format!(
                 "{action:?} was accepted, but after {seconds} s the node is {power} where {wanted} is expected"
             )
@@ -262,7 +276,8 @@ async fn stays(bmc: &dyn Bmc, node: &Node, wanted: Power, after: &str) -> Result
 
 /// The node is on, and still is a while later: a state "on" right after the command may be that before it.
 async fn settles(bmc: &dyn Bmc, node: &Node, after: &str) -> Result<(), Failure> {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let patience = patience();
+    let deadline = tokio::time::Instant::now() + patience;
     let mut on_since = None;
     loop {
         let now = tokio::time::Instant::now();
@@ -272,10 +287,15 @@ async fn settles(bmc: &dyn Bmc, node: &Node, after: &str) -> Result<(), Failure>
             return Ok(());
         }
         ensure(now < deadline, || {
-            format!("{after} was accepted, but {} s later the node is {power}", PATIENCE.as_secs())
+            format!("{after} was accepted, but {} s later the node is {power}", patience.as_secs())
         })?;
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// What the run was given; a case that is run alone has the default.
+fn patience() -> Duration {
+    GIVEN.try_with(|given| *given).unwrap_or(PATIENCE)
 }
 
 async fn read_back(bmc: &dyn Bmc, node: &Node, wanted: Option<BootOverride>) -> Result<(), Failure> {

@@ -199,6 +199,9 @@ impl Bmcs<'_> {
             let message = format!("there is no driver {:?}; the drivers are: {known}", spec.driver);
             return Err(Error::invalid("driver", message));
         }
-        Ok(())
+        match self.0.drivers().check_options(&spec.driver, &spec.options) {
+            Err(BmcError::Config(message)) => Err(Error::invalid("options", message)),
+            other => Ok(other?),
+        }
     }
 }
