@@ -16,7 +16,7 @@ RUN_AS_ROOT = $(if $(SUDO),CARGO_TARGET_$(HOST)_RUNNER="$(SUDO)")
 help:
 	@echo 'make demo              build and provision a simulated machine, then keep serving (BREAK=tftp|bmc|http|answer-file|loop)'
 	@echo 'make test              install what is missing, then everything: lint, tests, the real lab'
-	@echo 'make bench             TFTP, IPMI and HTTP requests, each beside its peers (BENCH="rest -- --only one-machine --db sqlite": a part)'
+	@echo 'make bench             TFTP, IPMI, plugins and HTTP requests, each beside its peers (BENCH="rest -- --only one-machine --db sqlite": a part)'
 	@echo 'make lint unit real api lab   the parts of make test'
 	@echo 'make api-full          schemathesis over the OpenAPI document for ten minutes a role, with another seed each time'
 
@@ -48,9 +48,9 @@ unit: build
 	$(CARGO) test --locked --workspace
 	$(TARGET)/debug/examples/embed
 
-# Against programs that are not ours: moto's S3, ipmi_sim, ipmitool, ipmipower, GRUB's parser, PostgreSQL, dnsmasq, tftp, atftp.
+# Against programs that are not ours: moto's S3, ipmi_sim, ipmitool, ipmipower, GRUB's parser, PostgreSQL, dnsmasq, tftp, atftp; cargo, for a new plugin.
 real: build packages root
-	$(CARGO) test --locked --workspace --test ipmi_sim --test tools --test real_loaders --test real_postgres --test real_cluster --test real_servers --test real_import --test real_replay
+	$(CARGO) test --locked --workspace --test ipmi_sim --test tools --test real_loaders --test real_postgres --test real_cluster --test real_servers --test real_import --test real_replay --test real_plugin_new
 	$(RUN_AS_ROOT) $(CARGO) test --locked --workspace --test real_tftp --test real_dnsmasq
 
 # Images in a bucket, against moto's S3 server from PyPI.
@@ -84,4 +84,4 @@ bench-packages:
 # The peers tftpd-hpa, atftpd and nginx are unpacked, not installed.
 bench: toolchain bench-packages root
 	$(CARGO) build --release --locked --workspace --bins --examples
-	export PATH="$(CURDIR)/target/lab/packages/usr/sbin:$$PATH"; $(RUN_AS_ROOT) $(CARGO) bench --locked --workspace --bench $(or $(BENCH),tftp --bench ipmi --bench rest)
+	export PATH="$(CURDIR)/target/lab/packages/usr/sbin:$$PATH"; $(RUN_AS_ROOT) $(CARGO) bench --locked --workspace --bench $(or $(BENCH),tftp --bench ipmi --bench plugin --bench rest)

@@ -9,10 +9,12 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use database::DatabaseSection;
+pub use plugins::PluginsSection;
 pub use retention::{Age, RetentionSection};
 pub use server::{Role, ServerSection};
 
 mod database;
+mod plugins;
 mod retention;
 mod server;
 
@@ -40,6 +42,8 @@ pub struct Config {
     pub run: RunSection,
     /// How long the history is kept.
     pub retention: RetentionSection,
+    /// BMC drivers that are not linked in.
+    pub plugins: PluginsSection,
 }
 
 /// People's HTTP: API and pages.
@@ -341,6 +345,7 @@ impl Config {
             .check(self.database.url.is_some())
             .map_err(|words| ConfigError::Wrong(format!("{name}: {words}")))?;
         self.database.check().map_err(|words| ConfigError::Wrong(format!("{name}: {words}")))?;
+        self.plugins.check().map_err(|words| ConfigError::Wrong(format!("{name}: {words}")))?;
         let files = self.web.certificate.is_some() && self.web.private_key.is_some();
         if self.web.tls == TlsMode::Files && !files {
             let message = format!("{name}: web.tls = \"files\" needs web.certificate and web.private_key");

@@ -24,6 +24,7 @@ pub mod follow;
 mod key_file;
 pub mod output;
 pub mod peers;
+pub mod plugins;
 pub mod port;
 pub mod resolve;
 mod table;

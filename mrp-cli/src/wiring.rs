@@ -30,6 +30,7 @@ use mrp_web::{Listener, MachineConfig, PeopleConfig, Tls, Web};
 use crate::config::{Config, DhcpKind, ImageStoreKind, Role, TlsMode};
 use crate::key_file;
 use crate::peers::HttpPeers;
+use crate::plugins;
 use crate::port::{Protocol, taken};
 
 /// How long a BMC stays with a server of several that has died.
@@ -299,6 +300,7 @@ impl Drop for Rehearsal {
 /// The service for an import. A dry run reads what is there; where there is nothing yet, it makes nothing.
 pub async fn import_target(config: &Config, drivers: Drivers, dry_run: bool) -> Result<ImportTarget> {
     let files = Files::of(config);
+    let (drivers, _) = plugins::add_to(config, drivers).await?;
     if !dry_run {
         let lock = files.claim()?;
         let provisioner = quiet_provisioner(config, drivers).await?;
@@ -388,7 +390,7 @@ impl Server {
             Some(_) => Some(listen("server.peer_listen", config.server.peer_listen, None).await?),
             None => None,
         };
-        let mut warnings = Vec::new();
+        let (drivers, mut warnings) = plugins::add_to(&config, drivers).await?;
         let tftp = if netboot { bind_tftp_or_warn(&config, &mut warnings)? } else { None };
         // The port stands in the URLs that the service makes.
         if let Some(listener) = &machine_listener {

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use mrp_core::plugin::MAX_MESSAGE;
 use mrp_core::plugin::line::{FromPlugin, ToPlugin};
-use rustix::process::{Resource, Rlimit, Signal, getpid, kill_process, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, geteuid, getpid, kill_process, setrlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::client::Outlet;
@@ -92,7 +93,7 @@ pub(super) async fn read(reader: &mut (impl AsyncRead + Unpin)) -> Result<Option
 #[error("{0}")]
 pub struct HostError(String);
 
-/// What a plugin's process does: limits itself to so many MiB of memory, then becomes the executable, or loads the library
+/// What a plugin's process does: limits itself to so many MiB of memory, drops capabilities, then becomes the executable, or loads the library
 /// and serves it on standard input, which is a socket, until the other side closes it.
 pub fn host(path: &Path, memory_mb: u64) -> Result<Infallible, HostError> {
     let error = |what: &str, error: io::Error| HostError(format!("{}: {what}: {error}", path.display()));
@@ -103,6 +104,7 @@ pub fn host(path: &Path, memory_mb: u64) -> Result<Infallible, HostError> {
     let none = Some(0);
     let limited = setrlimit(Resource::Core, Rlimit { current: none, maximum: none });
     limited.map_err(|cause| error("forbidding core dumps", cause.into()))?;
+    drop_privileges().map_err(|cause| error("dropping privileges", cause))?;
     if !is_library(path) {
         return Err(error("it cannot be run", Command::new(path).exec()));
     }
@@ -110,6 +112,16 @@ pub fn host(path: &Path, memory_mb: u64) -> Result<Infallible, HostError> {
     let socket = socket.map_err(|cause| error("standard input", cause))?;
     let writer = socket.try_clone().map_err(|cause| error("standard input", cause))?;
     serve(path, socket, writer).map_err(|words| HostError(format!("{}: {words}", path.display())))
+}
+
+/// What an ordinary user's server was granted for ports below 1024 and raw sockets is not for plugins. Root stays root.
+fn drop_privileges() -> io::Result<()> {
+    if geteuid().is_root() {
+        return Ok(());
+    }
+    clear_ambient_capability_set()?;
+    let none = CapabilitySet::empty();
+    Ok(set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?)
 }
 
 fn serve(path: &Path, socket: UnixStream, writer: UnixStream) -> Result<Infallible, String> {

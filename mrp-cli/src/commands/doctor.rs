@@ -14,6 +14,7 @@ use crate::output::{Format, line};
 mod bmcs;
 mod data;
 mod dhcp;
+mod plugins;
 mod ports;
 
 /// Look at data folder, database, ports, privileges, DHCP and BMCs; say what is wrong and what to do
@@ -71,6 +72,8 @@ impl Doctor {
         let store = data::open(&config, &mut findings).await;
         findings.extend(ports::examine(&config).await);
         findings.extend(dhcp::examine(&config, store.as_deref()).await);
+        let (drivers, of_plugins) = plugins::examine(&config, drivers).await;
+        findings.extend(of_plugins);
         if let Some(store) = &store {
             findings.extend(data::clock(&**store).await);
             findings.extend(data::key_of(&config, &**store).await);

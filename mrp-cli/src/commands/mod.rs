@@ -32,6 +32,7 @@ pub mod key;
 pub mod machine;
 pub mod network;
 pub mod password;
+pub mod plugin;
 pub mod power;
 pub mod preseed;
 pub mod render_worker;
@@ -139,6 +140,8 @@ enum Command {
     Import(import::ImportCommand),
     #[command(subcommand)]
     Key(key::KeyCommand),
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     Serve(serve::Serve),
     Backup(backup::Backup),
     Restore(backup::Restore),
@@ -171,6 +174,7 @@ pub async fn run(arguments: Arguments, drivers: Drivers) -> Result<()> {
         Command::Restore(command) => return command.run(output).await,
         Command::Dnsmasq(command) => return command.run(),
         Command::Key(command) => return command.run().await,
+        Command::Plugin(command) => return command.run(output).await,
         Command::DnsmasqEvent(command) => return command.run().await,
         Command::RenderWorker(command) => return command.run(),
         Command::Completions(command) => return command.run(output),
@@ -220,6 +224,7 @@ async fn run_client(command: Command, output: Format, url: Option<String>) -> Re
         Command::Discovered(command) => command.run(&session).await,
         Command::Completions(_)
         | Command::Key(_)
+        | Command::Plugin(_)
         | Command::Import(_)
         | Command::Serve(_)
         | Command::Backup(_)

@@ -13,6 +13,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+pub(crate) mod recorded;
+
 /// Far above what anything here takes; it ends a test that would hang.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 

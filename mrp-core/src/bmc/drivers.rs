@@ -95,6 +95,7 @@ impl Drivers {
     /// Checks a BMC's options against the schema of its driver. What is wrong names the option.
     pub fn check_options(&self, driver: &str, options: &Map<String, Value>) -> Result<(), BmcError> {
         let found = self.get(driver)?;
+        check_names(&found.options, options)?;
         let options = Value::Object(options.clone());
         let Some(error) = found.validator.iter_errors(&options).next() else { return Ok(()) };
         let at = error.instance_path().to_string();
@@ -116,6 +117,26 @@ impl Drivers {
             let known = self.names().join(", ");
             BmcError::Config(format!("there is no driver {driver:?}; the drivers are: {known}"))
         })
+    }
+}
+
+/// Names an option that the schema does not have, where it allows no other: what a schema's own error says of it is not for
+/// people.
+fn check_names(schema: &Value, options: &Map<String, Value>) -> Result<(), BmcError> {
+    if schema["additionalProperties"] != Value::Bool(false) || schema.get("patternProperties").is_some() {
+        return Ok(());
+    }
+    let known: Vec<&str> =
+        schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    match options.keys().find(|name| !known.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(unknown) if known.is_empty() => {
+            Err(BmcError::Config(format!("there is no option {unknown:?}; the driver has none")))
+        }
+        Some(unknown) => {
+            let known = known.join(", ");
+            Err(BmcError::Config(format!("there is no option {unknown:?}; the options are: {known}")))
+        }
     }
 }
 
@@ -149,7 +170,10 @@ mod tests {
         assert_eq!(check(json!({"script": "x", "seconds": 3, "outlet": {"number": 2}})), Ok(()));
         for (given, says) in [
             (json!({}), "\"script\""),
-            (json!({"script": "x", "sceonds": 3}), "'sceonds'"),
+            (
+                json!({"script": "x", "sceonds": 3}),
+                "no option \"sceonds\"; the options are: outlet, script, seconds",
+            ),
             (json!({"script": "x", "seconds": 0}), "option seconds: 0 is less than the minimum of 1"),
             (json!({"script": 3}), "option script: 3 is not of type \"string\""),
             (json!({"script": "x", "outlet": {"number": 3}}), "option outlet.number: 3 is not one of"),
@@ -157,8 +181,12 @@ mod tests {
             let error = check(given).unwrap_err();
             assert!(error.contains(says), "{error}");
         }
+        let none = json!({"type": "object", "additionalProperties": false});
+        drivers.add("none", none, never()).unwrap();
+        let error = drivers.check_options("none", &options(json!({"colour": 3}))).unwrap_err().to_string();
+        assert!(error.ends_with("there is no option \"colour\"; the driver has none"), "{error}");
         let unknown = drivers.check_options("acne", &Map::new()).unwrap_err().to_string();
-        assert!(unknown.contains("no driver \"acne\"; the drivers are: acme"), "{unknown}");
+        assert!(unknown.contains("no driver \"acne\"; the drivers are: acme, none"), "{unknown}");
     }
 
     #[test]

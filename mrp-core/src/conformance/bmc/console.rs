@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::super::{Failure, ensure};
-use super::{PATIENCE, POLL, reach};
+use super::{POLL, patience, reach};
 use crate::bmc::{Bmc, BmcError, Console, ConsoleInput, Node, Power, PowerAction};
 
 /// How long an echo may take, after which the word is typed again, and a console that is being closed.
@@ -87,7 +87,7 @@ async fn opened(bmc: &dyn Bmc, node: &Node) -> Result<Console, Failure> {
 
 /// Types a word until it comes back.
 async fn echo(console: &mut Console, word: &str) -> Result<(), Failure> {
-    let (end, mut seen) = (Instant::now() + PATIENCE, Vec::new());
+    let (end, mut seen) = (Instant::now() + patience(), Vec::new());
     while Instant::now() < end {
         type_in(console, ConsoleInput::Bytes(Bytes::from(format!("{word}\r")))).await?;
         let again = Instant::now() + MOMENT;
@@ -112,10 +112,10 @@ async fn type_in(console: &Console, input: ConsoleInput) -> Result<(), Failure> 
 
 /// Reads to the end of a console; the reason, if there is one.
 async fn end(console: &mut Console) -> Result<Option<BmcError>, Failure> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     let mut reason = None;
     loop {
-        let late = |_| Failure(format!("the console does not end within {} s", PATIENCE.as_secs()));
+        let late = |_| Failure(format!("the console does not end within {} s", patience().as_secs()));
         match timeout_at(deadline, console.output.recv()).await.map_err(late)? {
             None => return Ok(reason),
             Some(received) => reason = received.err(),
