@@ -8,11 +8,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use bmc::BmcSection;
 pub use database::DatabaseSection;
 pub use plugins::PluginsSection;
 pub use retention::{Age, RetentionSection};
 pub use server::{Role, ServerSection};
 
+mod bmc;
 mod database;
 mod plugins;
 mod retention;
@@ -38,6 +40,8 @@ pub struct Config {
     pub dhcp: DhcpSection,
     /// Kernels, initrds and boot loaders.
     pub images: ImagesSection,
+    /// BMCs.
+    pub bmc: BmcSection,
     /// Deadlines of runs.
     pub run: RunSection,
     /// How long the history is kept.

@@ -357,6 +357,8 @@ async fn builder(config: &Config, drivers: Drivers) -> Result<mrp_core::service:
         session: config.web.session.0,
         retention: config.retention.into(),
         upload_expiry: config.images.upload_expiry.0,
+        governor: config.bmc.limits(),
+        polling: config.bmc.polling(),
     };
     let key = key_file::in_force(&files.key(), &store).await?;
     Ok(Provisioner::builder()

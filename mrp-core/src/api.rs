@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::health::BmcHealth;
 use crate::answer_file::AnswerFileKind;
 use crate::id::Timestamp;
 use crate::lint::Severity;
@@ -652,6 +653,8 @@ pub struct Bmc {
     pub privilege: String,
     /// The driver's options.
     pub options: Map<String, Value>,
+    /// How it has been of late.
+    pub health: BmcHealth,
 }
 
 /// `POST /bmc`, `PUT /bmc/{id}` (admins). `PUT` without a password keeps it.

@@ -132,7 +132,7 @@ pub enum ConsoleInput {
 }
 
 /// Why a BMC did not do what it was asked. A variant is what the caller can do about it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum BmcError {
     /// Nobody answers at the address: try again later.

@@ -1,7 +1,9 @@
 //! A BMC as the site's admin enters it; what talks to it is a [`crate::bmc::Bmc`].
 
-use crate::bmc::Privilege;
+use crate::bmc::{Node, Privilege};
+use crate::health::BmcHealth;
 use crate::id::Id;
+use crate::machine::{MachineId, SeenPower};
 
 /// Identifies a [`BmcEntry`].
 pub type BmcId = Id<BmcEntry>;
@@ -27,4 +29,24 @@ pub struct BmcEntry {
     pub privilege: Privilege,
     /// The driver's own options.
     pub options: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A machine behind a BMC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BmcNode {
+    /// The BMC.
+    pub bmc: BmcId,
+    /// The machine.
+    pub machine: MachineId,
+    /// Its address behind the BMC.
+    pub node: Node,
+}
+
+/// What was learned of BMCs by asking them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BmcSightings {
+    /// How they have been.
+    pub health: Vec<(BmcId, BmcHealth)>,
+    /// The power of machines behind them.
+    pub power: Vec<(MachineId, SeenPower)>,
 }

@@ -3,6 +3,7 @@
 //! Nouns, one a file: [`user`], [`token`], [`arch`], [`bmc_entry`], [`network`], [`machine`], [`image`], [`answer_file`], [`run`],
 //! [`event`], [`lease`], [`console`], [`claim`]. Traits: [`bmc`], [`store`], [`blob`], [`dhcp`], [`render`], [`clock`], [`peer`].
 //! Drivers that are not linked in: [`plugin`].
+//! In front of each BMC stands its [`governor`], which knows its [`health`].
 //! What a client that netboots gets is decided in [`boot`] and in the service.
 
 pub mod actor;
@@ -21,6 +22,8 @@ pub mod console;
 pub mod dhcp;
 pub mod error;
 pub mod event;
+pub mod governor;
+pub mod health;
 pub mod id;
 pub mod image;
 pub mod import;

@@ -2,7 +2,7 @@
 //! the work, writes the event in the same transaction, and answers a typed result.
 //!
 //! The parts, one file a noun: [`users`], [`logins`], [`tokens`], [`archs`], [`bmcs`], [`networks`], [`machines`], [`interfaces`],
-//! [`assignments`], [`images`], [`uploads`], [`answer_files`], [`power`], [`runs`], [`boot`], [`discovery`], [`consoles`],
+//! [`assignments`], [`images`], [`uploads`], [`answer_files`], [`power`], [`polling`], [`runs`], [`boot`], [`discovery`], [`consoles`],
 //! [`events`],
 //! [`audit`], [`keys`].
 
@@ -25,6 +25,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::dhcp::{DhcpBackend, Neighbours, NoDhcpBackend, NoNeighbours};
 use crate::error::Error;
 use crate::event::{EventKind, Journal, NewAudit, NewEvent};
+use crate::governor::{self, Governed};
 use crate::id::Timestamp;
 use crate::machine::MachineId;
 use crate::render::{NoRenderer, Renderer};
@@ -53,6 +54,7 @@ pub mod keys;
 pub mod logins;
 pub mod machines;
 pub mod networks;
+pub mod polling;
 pub mod power;
 mod references;
 mod retention;
@@ -82,6 +84,10 @@ pub struct Settings {
     pub retention: Retention,
     /// How long an upload without progress is kept.
     pub upload_expiry: Duration,
+    /// How much is asked of one BMC.
+    pub governor: governor::Limits,
+    /// Polling of power in the background; none without.
+    pub polling: Option<polling::Polling>,
 }
 
 impl Default for Settings {
@@ -96,6 +102,8 @@ impl Default for Settings {
             session: Duration::from_secs(12 * 60 * 60),
             retention: Retention::default(),
             upload_expiry: Duration::from_secs(24 * 60 * 60),
+            governor: governor::Limits::default(),
+            polling: None,
         }
     }
 }
@@ -236,6 +244,7 @@ impl Builder {
             provisioner.resume().await?;
             provisioner.listen();
             provisioner.start_removing();
+            provisioner.start_polling();
         }
         Ok(provisioner)
     }
@@ -246,7 +255,7 @@ impl Builder {
 pub struct Provisioner(pub(crate) Arc<Inner>);
 
 /// A driver, with the revision of the entry that it was opened with.
-pub(crate) type OpenedBmc = (i64, Arc<dyn Bmc>);
+pub(crate) type OpenedBmc = (i64, Governed);
 
 /// What all parts of the service share.
 #[derive(Debug)]

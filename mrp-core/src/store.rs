@@ -10,9 +10,10 @@ use futures_util::future::BoxFuture;
 
 use crate::answer_file::{AnswerFile, AnswerFileId, AnswerFileVersion};
 use crate::arch::{Arch, ArchId, Subarch, SubarchId};
-use crate::bmc_entry::{BmcEntry, BmcId};
+use crate::bmc_entry::{BmcEntry, BmcId, BmcNode, BmcSightings};
 use crate::claim::Claim;
 use crate::event::{AuditEntry, AuditId, Event, EventId, Journal};
+use crate::health::BmcHealth;
 use crate::id::Timestamp;
 use crate::image::{Digest, Image, ImageId, ImageUse};
 use crate::import::{ImportBatch, Imported};
@@ -168,6 +169,12 @@ pub trait BmcStore {
     async fn update_bmc(&self, bmc: &BmcEntry, journal: &Journal) -> StoreResult<BmcEntry>;
     /// Removes a BMC. `InUse` by machines.
     async fn delete_bmc(&self, id: BmcId, seen: Seen<'_>, journal: &Journal) -> StoreResult<()>;
+    /// The machines behind BMCs, with their addresses there, sorted by BMC.
+    async fn bmc_nodes(&self) -> StoreResult<Vec<BmcNode>>;
+    /// How BMCs have been of late, by BMC; none for those that nothing was asked of.
+    async fn bmc_health(&self) -> StoreResult<Vec<(BmcId, BmcHealth)>>;
+    /// Keeps what was learned of BMCs and of the power behind them. What was removed meanwhile is left out.
+    async fn put_bmc_sightings(&self, sightings: &BmcSightings) -> StoreResult<()>;
 }
 
 /// Networks, leases and discovered clients.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use mrp_core::health::{BmcHealth, BmcState};
 use mrp_core::machine::MachineState;
 use mrp_core::store::{EventFilter, RunFilter};
 use mrp_core::{Actor, Error, Provisioner};
@@ -83,8 +84,50 @@ pub(crate) async fn text(metrics: &Metrics, service: &Provisioner) -> Result<Str
     let _ = writeln!(out, "mrp_database_bytes {}", held.database_bytes);
     head(&mut out, "mrp_image_bytes", "gauge", "Size of all images, each content once.");
     let _ = writeln!(out, "mrp_image_bytes {}", held.image_bytes);
+    bmcs(&mut out, service, &actor).await?;
     metrics.write(&mut out);
     Ok(out)
+}
+
+/// How BMCs have been of late, each by its name.
+async fn bmcs(out: &mut String, service: &Provisioner, actor: &Actor) -> Result<(), Error> {
+    let (entries, health) = (service.bmcs().list(actor).await?, service.bmcs().health(actor).await?);
+    let known: Vec<(&str, &BmcHealth)> = entries
+        .iter()
+        .filter_map(|entry| Some((entry.name.as_str(), health.get(&entry.id)?)))
+        .collect();
+    head(out, "mrp_bmcs", "gauge", "BMCs by state.");
+    for state in BmcState::ALL {
+        let unknown = if state == BmcState::Unknown { entries.len() - known.len() } else { 0 };
+        let count = known.iter().filter(|(_, health)| health.state == state).count() + unknown;
+        let _ = writeln!(out, "mrp_bmcs{{state=\"{state}\"}} {count}");
+    }
+    let mut each = |name: &str, help: &str, value: fn(&BmcHealth) -> Option<f64>| {
+        head(out, name, "gauge", help);
+        for (bmc, health) in &known {
+            if let Some(value) = value(health) {
+                let _ = writeln!(out, "{name}{{bmc=\"{}\"}} {value}", escaped(bmc));
+            }
+        }
+    };
+    each("mrp_bmc_success_ratio", "Share of a BMC's last 64 commands that succeeded.", |health| {
+        (health.commands > 0).then(|| f64::from(health.succeeded) / f64::from(health.commands))
+    });
+    each("mrp_bmc_median_seconds", "Median time of a BMC's last commands.", |health| {
+        health.p50_ms.map(|time| f64::from(time) / 1000.0)
+    });
+    each("mrp_bmc_p95_seconds", "Time that 95 of 100 of a BMC's last commands stayed below.", |health| {
+        health.p95_ms.map(|time| f64::from(time) / 1000.0)
+    });
+    each("mrp_bmc_last_contact_seconds", "When a BMC last answered, in seconds since 1970.", |health| {
+        health.last_contact.map(|at| at.0 as f64 / 1000.0)
+    });
+    Ok(())
+}
+
+/// A label's value (Prometheus text format 0.0.4).
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 fn head(out: &mut String, name: &str, kind: &str, help: &str) {

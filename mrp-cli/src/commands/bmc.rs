@@ -4,6 +4,8 @@ use anyhow::Result;
 use clap::ValueEnum;
 use mrp_core::api;
 use mrp_core::bmc::Privilege;
+use mrp_core::health::BmcHealth;
+use mrp_core::id::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::commands::{Session, password};
@@ -181,12 +183,25 @@ async fn list(session: &Session) -> Result<()> {
             ("ADDRESS", &|bmc| bmc.address.clone()),
             ("DRIVER", &|bmc| bmc.driver.clone()),
             ("USER", &|bmc| bmc.username.clone()),
-            ("PRIVILEGE", &|bmc| bmc.privilege.clone()),
+            ("STATE", &|bmc| bmc.health.state.to_string()),
+            ("SUCCEEDED", &|bmc| succeeded(&bmc.health)),
+            ("MEDIAN", &|bmc| milliseconds(bmc.health.p50_ms)),
+            ("LAST CONTACT", &|bmc| bmc.health.last_contact.map(|at| at.to_string()).unwrap_or_default()),
         ],
     )
 }
 
+/// `63/64`.
+fn succeeded(health: &BmcHealth) -> String {
+    if health.commands == 0 { String::new() } else { format!("{}/{}", health.succeeded, health.commands) }
+}
+
+fn milliseconds(time: Option<u32>) -> String {
+    time.map(|time| format!("{time} ms")).unwrap_or_default()
+}
+
 fn show(session: &Session, bmc: &api::Bmc) -> Result<()> {
+    let (health, at) = (&bmc.health, |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default());
     let options = bmc.options.iter().map(|(key, value)| format!("{key}={value}"));
     let facts = [
         ("name", bmc.name.clone()),
@@ -196,6 +211,13 @@ fn show(session: &Session, bmc: &api::Bmc) -> Result<()> {
         ("user", bmc.username.clone()),
         ("privilege", bmc.privilege.clone()),
         ("options", options.collect::<Vec<_>>().join(" ")),
+        ("state", health.state.to_string()),
+        ("succeeded", succeeded(health)),
+        ("median", milliseconds(health.p50_ms)),
+        ("95 of 100", milliseconds(health.p95_ms)),
+        ("last contact", at(health.last_contact)),
+        ("last failure", at(health.last_failure)),
+        ("failure", health.failure.clone().unwrap_or_default()),
     ];
     session.output.object(bmc, &facts)
 }

@@ -120,7 +120,7 @@ pub const STORE: &[Case] = &[
         Box::pin(lists::discovered_machine(db.store()))
     }),
     case("tags", |db| Box::pin(notes::tags(db.store()))),
-    case("power as last seen", |db| Box::pin(notes::power(db.store()))),
+    case("what was learned of BMCs", |db| Box::pin(notes::sightings(db.store()))),
     case("a console ticket is redeemed once", |db| Box::pin(notes::tickets(db.store()))),
     case("a machine goes with all that is its own", |db| Box::pin(machines::removal(db.store()))),
     case("images", |db| Box::pin(images::life(db.store()))),

@@ -1,6 +1,6 @@
 //! BMCs as the site's admin enters them, and the opened drivers behind them.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
@@ -8,6 +8,8 @@ use crate::actor::Actor;
 use crate::bmc::{Bmc, BmcConfig, BmcError, Node, Power, Privilege};
 use crate::bmc_entry::{BmcEntry, BmcId};
 use crate::error::Error;
+use crate::governor::Governed;
+use crate::health::BmcHealth;
 use crate::id::Id;
 use crate::machine::{Machine, check_text};
 use crate::peer::{PeerAct, PeerActor, PeerAnswer};
@@ -46,7 +48,7 @@ impl Provisioner {
     }
 
     /// The driver in front of a machine, opened once and kept until its entry changes.
-    pub(crate) async fn bmc_of(&self, machine: &Machine) -> Result<Option<(Arc<dyn Bmc>, Node)>, Error> {
+    pub(crate) async fn bmc_of(&self, machine: &Machine) -> Result<Option<(Governed, Node)>, Error> {
         let Some(id) = machine.bmc else { return Ok(None) };
         let entry = self.store().bmc(id).await?.ok_or_else(|| Error::not_found("BMC", id))?;
         Ok(Some((self.open_bmc(&entry).await?, Node(machine.bmc_info.clone()))))
@@ -65,7 +67,7 @@ impl Provisioner {
         }
     }
 
-    async fn open_bmc(&self, entry: &BmcEntry) -> Result<Arc<dyn Bmc>, Error> {
+    pub(crate) async fn open_bmc(&self, entry: &BmcEntry) -> Result<Governed, Error> {
         if let Some((revision, bmc)) = lock(&self.0.open_bmcs).get(&entry.id)
             && *revision == entry.revision
         {
@@ -82,6 +84,7 @@ impl Provisioner {
             options: entry.options.clone(),
         };
         let bmc = self.0.drivers.open(&entry.driver, config).await?;
+        let bmc = Governed::new(bmc, &entry.address, self.settings().governor, self.0.clock.clone());
         let older = lock(&self.0.open_bmcs).insert(entry.id, (entry.revision, bmc.clone()));
         if let Some((_, older)) = older {
             older.close().await;
@@ -108,6 +111,15 @@ impl Bmcs<'_> {
     pub async fn list(&self, actor: &Actor) -> Result<Vec<BmcEntry>, Error> {
         actor.require_admin()?;
         Ok(self.0.store().bmcs().await?)
+    }
+
+    /// How they have been of late, by BMC; none of those that nothing was asked of.
+    pub async fn health(&self, actor: &Actor) -> Result<HashMap<BmcId, BmcHealth>, Error> {
+        actor.require_admin()?;
+        let mut health: HashMap<BmcId, BmcHealth> = self.0.store().bmc_health().await?.into_iter().collect();
+        // What this server drives it knows better than what it wrote last.
+        health.extend(self.0.open_health());
+        Ok(health)
     }
 
     /// One BMC.

@@ -164,6 +164,12 @@ impl Provisioner {
         }
     }
 
+    /// True if this server drives a BMC, which it claims if nobody does.
+    pub(crate) async fn drives(&self, bmc: BmcId) -> bool {
+        let Some(cluster) = &self.0.cluster else { return true };
+        cluster.drives_bmcs && matches!(self.owner(cluster, bmc).await, Ok(Owner::Here))
+    }
+
     /// Marks a run as being powered here; `None` if it is so already.
     pub(crate) fn start_powering(&self, run: RunId) -> Option<Powering> {
         let new = lock(&self.0.powering).insert(run);

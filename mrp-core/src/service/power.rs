@@ -8,13 +8,13 @@ use serde_json::json;
 
 use crate::actor::Actor;
 use crate::bmc::{Bmc, BmcError, BootDevice, BootOverride, Node, Power, PowerAction};
+use crate::bmc_entry::BmcSightings;
 use crate::error::Error;
 use crate::event::EventKind;
 use crate::machine::{Machine, MachineId, SeenPower};
 use crate::peer::{PeerAct, PeerActor, PeerAnswer};
 use crate::run::Observation;
 use crate::service::{Provisioner, lock};
-use crate::store::StoreError;
 
 /// How long giving a machine back waits for its BMC.
 const RESET_PATIENCE: Duration = Duration::from_secs(5);
@@ -213,11 +213,8 @@ impl Provisioner {
     /// Keeps a machine's power as last seen.
     pub(crate) async fn saw_power(&self, machine: MachineId, power: Power) -> Result<(), Error> {
         let seen = SeenPower { power, at: self.now() };
-        match self.store().put_seen_power(machine, &seen).await {
-            // The machine was removed in the meantime.
-            Ok(()) | Err(StoreError::NotFound) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        let power = vec![(machine, seen)];
+        Ok(self.store().put_bmc_sightings(&BmcSightings { power, ..BmcSightings::default() }).await?)
     }
 }
 
@@ -244,7 +241,7 @@ impl PowerControl<'_> {
             Ok(Some(bmc)) => bmc,
             Err(error) => return Ok(PowerStatus::Failed(error)),
         };
-        match bmc.power(&node).await {
+        match bmc.poll(&node).await {
             Ok(power) => {
                 self.service.saw_power(machine.id, power).await?;
                 Ok(PowerStatus::Known(power))
@@ -283,7 +280,7 @@ impl PowerControl<'_> {
         let (service, actor) = (self.service.clone(), self.actor.clone());
         let sequence = async move {
             let _guard = guard;
-            if let Err(error) = service.change_power(&machine, &actor, &*bmc, &node, request).await {
+            if let Err(error) = service.change_power(&machine, &actor, &bmc, &node, request).await {
                 let outcome = Err(error);
                 service.note_power(machine.id, &actor.name, request.name(), &outcome).await?;
                 return outcome;

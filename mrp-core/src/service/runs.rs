@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::actor::Actor;
-use crate::bmc::{BmcError, BootDevice, PowerAction};
+use crate::bmc::{Bmc, BmcError, BootDevice, PowerAction};
 use crate::error::Error;
 use crate::event::{EventKind, Journal, NewEvent};
 use crate::machine::{Machine, MachineId, MachineState, Netboot};
@@ -237,7 +237,7 @@ impl Provisioner {
         let command = async {
             self.require_active(run).await?;
             self.require_owned(machine).await?;
-            self.set_boot(machine, "mrp", &*bmc, &node, BootDevice::Pxe).await?;
+            self.set_boot(machine, "mrp", &bmc, &node, BootDevice::Pxe).await?;
             if let Err(ended) = self.require_active(run).await {
                 bmc.set_boot(&node, None).await?;
                 return Err(ended);

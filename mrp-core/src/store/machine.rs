@@ -155,8 +155,6 @@ pub trait MachineStore {
 
     /// A machine's power as last seen.
     async fn seen_power(&self, machine: MachineId) -> StoreResult<Option<SeenPower>>;
-    /// Notes a machine's power as seen. The same state is written again once ten seconds are over.
-    async fn put_seen_power(&self, machine: MachineId, seen: &SeenPower) -> StoreResult<()>;
 
     /// Stores a console ticket and forgets the expired ones.
     async fn insert_console_ticket(

@@ -72,6 +72,11 @@ impl FakeBmc {
         self.inner.fault.send_replace(fault);
     }
 
+    /// Somebody is at the machine itself, and switches it on.
+    pub(crate) fn press_power(&self) {
+        self.inner.state.lock().unwrap().power = Power::On;
+    }
+
     /// The power commands that were taken, in order.
     pub(crate) fn commands(&self) -> Vec<String> {
         self.inner.state.lock().unwrap().commands.clone()

@@ -1,12 +1,16 @@
 //! BMCs.
 
 use async_trait::async_trait;
-use mrp_core::bmc_entry::{BmcEntry, BmcId};
+use mrp_core::bmc::Node;
+use mrp_core::bmc_entry::{BmcEntry, BmcId, BmcNode, BmcSightings};
 use mrp_core::event::Journal;
+use mrp_core::health::BmcHealth;
 use mrp_core::store::{BmcStore, Seen, StoreResult};
 
 use super::rows::{get, id, json, to_json, to_word, word};
-use super::{Row, SqlStore, all, commit, deleted_as_seen, inserted, one, sql, updated};
+use super::{
+    Row, SqlStore, all, commit, deleted_as_seen, failed, inserted, machine_notes, one, sql, updated,
+};
 
 fn bmc(row: &Row) -> StoreResult<BmcEntry> {
     Ok(BmcEntry {
@@ -64,5 +68,37 @@ impl BmcStore for SqlStore {
         let mut tx = self.begin().await?;
         deleted_as_seen(&mut tx, "bmcs", id.get(), seen, "machines").await?;
         commit(tx, journal).await
+    }
+
+    async fn bmc_nodes(&self) -> StoreResult<Vec<BmcNode>> {
+        let query = sql(
+            "SELECT bmc_id, id, bmc_info FROM machines WHERE bmc_id IS NOT NULL ORDER BY bmc_id, id",
+        );
+        all(query.fetch_all(&self.read).await, |row| {
+            Ok(BmcNode {
+                bmc: id(row, "bmc_id")?,
+                machine: id(row, "id")?,
+                node: Node(get(row, "bmc_info")?),
+            })
+        })
+    }
+
+    async fn bmc_health(&self) -> StoreResult<Vec<(BmcId, BmcHealth)>> {
+        let query = sql("SELECT bmc_id, health FROM bmc_health ORDER BY bmc_id");
+        all(query.fetch_all(&self.read).await, |row| Ok((id(row, "bmc_id")?, json(row, "health")?)))
+    }
+
+    async fn put_bmc_sightings(&self, sightings: &BmcSightings) -> StoreResult<()> {
+        let mut tx = self.begin().await?;
+        for (bmc, health) in &sightings.health {
+            let query = sql(
+                "INSERT INTO bmc_health (bmc_id, health) SELECT id, $2 FROM bmcs WHERE id = $1 ON CONFLICT (bmc_id) DO UPDATE SET health = excluded.health",
+            );
+            query.bind(bmc.get()).bind(to_json(health)?).execute(&mut tx).await.map_err(failed)?;
+        }
+        for (machine, seen) in &sightings.power {
+            machine_notes::put_power(*machine, seen).execute(&mut tx).await.map_err(failed)?;
+        }
+        commit(tx, &Journal::default()).await
     }
 }

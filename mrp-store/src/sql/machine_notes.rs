@@ -7,6 +7,7 @@ use mrp_core::id::Timestamp;
 use mrp_core::machine::{Machine, MachineId, SeenPower};
 use mrp_core::store::StoreResult;
 
+use super::query::Query;
 use super::rows::{damaged, get, id, time};
 use super::{Row, SqlStore, all, commit, failed, machines, one, sql, unreferred};
 
@@ -26,6 +27,14 @@ fn ticket(row: &Row) -> StoreResult<ConsoleTicket> {
         user: id(row, "user_id")?,
         expires: time(row, "expires")?,
     })
+}
+
+/// Keeps a machine's power, if it still exists, and unless the same was seen less than ten seconds before.
+pub(super) fn put_power(machine: MachineId, seen: &SeenPower) -> Query<'static> {
+    let query = sql(
+        "INSERT INTO machine_power (machine_id, state, at) SELECT id, $2, $3 FROM machines WHERE id = $1 ON CONFLICT (machine_id) DO UPDATE SET state = excluded.state, at = excluded.at WHERE machine_power.state <> excluded.state OR machine_power.at + 10000 <= excluded.at",
+    );
+    query.bind(machine.get()).bind(seen.power.to_string()).bind(seen.at.0)
 }
 
 impl SqlStore {
@@ -55,14 +64,6 @@ impl SqlStore {
     pub(super) async fn power_of(&self, machine: MachineId) -> StoreResult<Option<SeenPower>> {
         let query = sql("SELECT state, at FROM machine_power WHERE machine_id = $1").bind(machine.get());
         one(query.fetch_optional(&self.read).await, seen)
-    }
-
-    pub(super) async fn note_power(&self, machine: MachineId, seen: &SeenPower) -> StoreResult<()> {
-        let query = sql(
-            "INSERT INTO machine_power (machine_id, state, at) VALUES ($1, $2, $3) ON CONFLICT (machine_id) DO UPDATE SET state = excluded.state, at = excluded.at WHERE machine_power.state <> excluded.state OR machine_power.at + 10000 <= excluded.at",
-        );
-        let query = query.bind(machine.get()).bind(seen.power.to_string()).bind(seen.at.0);
-        query.execute(&self.write).await.map_err(unreferred).map(drop)
     }
 
     pub(super) async fn add_ticket(

@@ -280,10 +280,6 @@ impl MachineStore for SqlStore {
         self.power_of(machine).await
     }
 
-    async fn put_seen_power(&self, machine: MachineId, seen: &SeenPower) -> StoreResult<()> {
-        self.note_power(machine, seen).await
-    }
-
     async fn insert_console_ticket(
         &self,
         ticket: &ConsoleTicket,

@@ -1,7 +1,10 @@
 //! BMCs; admins only. A password goes in and never comes out.
 
+use std::collections::HashMap;
+
 use mrp_core::bmc::{Node, Privilege};
 use mrp_core::bmc_entry::{BmcEntry, BmcId};
+use mrp_core::health::BmcHealth;
 use mrp_core::secret::Secret;
 use mrp_core::service::bmcs::BmcSpec;
 use mrp_core::{Actor, Provisioner, api};
@@ -63,25 +66,26 @@ struct TestBmc {
 
 async fn list(call: Call) -> Answer {
     let bmcs = call.service().bmcs().list(call.actor()).await?;
-    Pages::of(&call)?.answer(&call, bmcs, |bmc| bmc.id.get(), view)
+    let health = call.service().bmcs().health(call.actor()).await?;
+    Pages::of(&call)?.answer(&call, bmcs, |bmc| bmc.id.get(), |bmc| view(bmc, &health))
 }
 
 async fn get(call: Call) -> Answer {
     let found = call.service().bmcs().get(call.actor(), call.id(0)?).await?;
-    Ok(reply::tagged(reply::ok(&view(&found)), found.revision))
+    Ok(reply::tagged(reply::ok(&shown(&call, &found).await?), found.revision))
 }
 
 async fn create(call: Call) -> Answer {
     let new: api::NewBmc = call.exact().await?;
     let made = call.service().bmcs().create(call.actor(), spec(new)).await?;
-    Ok(reply::tagged(reply::created(&view(&made)), made.revision))
+    Ok(reply::tagged(reply::created(&shown(&call, &made).await?), made.revision))
 }
 
 async fn set(call: Call) -> Answer {
     let new: api::NewBmc = call.exact().await?;
     let bmcs = call.service().bmcs().expecting(call.expected());
     let set = bmcs.update(call.actor(), call.id(0)?, spec(new)).await?;
-    Ok(reply::tagged(reply::ok(&view(&set)), set.revision))
+    Ok(reply::tagged(reply::ok(&shown(&call, &set).await?), set.revision))
 }
 
 async fn delete(call: Call) -> Answer {
@@ -118,7 +122,11 @@ fn spec(new: api::NewBmc) -> BmcSpec {
     }
 }
 
-fn view(bmc: &BmcEntry) -> api::Bmc {
+async fn shown(call: &Call, bmc: &BmcEntry) -> Result<api::Bmc, ApiError> {
+    Ok(view(bmc, &call.service().bmcs().health(call.actor()).await?))
+}
+
+fn view(bmc: &BmcEntry, health: &HashMap<BmcId, BmcHealth>) -> api::Bmc {
     api::Bmc {
         id: bmc.id.get(),
         name: bmc.name.clone(),
@@ -132,5 +140,6 @@ fn view(bmc: &BmcEntry) -> api::Bmc {
         }
         .to_owned(),
         options: bmc.options.clone(),
+        health: health.get(&bmc.id).cloned().unwrap_or_default(),
     }
 }

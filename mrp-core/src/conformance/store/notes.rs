@@ -1,10 +1,12 @@
-//! Tags, power as last seen, console tickets.
+//! Tags, what was learned of BMCs and the power behind them, console tickets.
 
 use std::time::Duration;
 
 use super::*;
-use crate::bmc::Power;
+use crate::bmc::{Node, Power};
+use crate::bmc_entry::{BmcNode, BmcSightings};
 use crate::console::ConsoleTicket;
+use crate::health::{BmcHealth, BmcState};
 use crate::machine::SeenPower;
 
 pub(super) async fn tags(store: &dyn Store) -> Outcome {
@@ -25,8 +27,15 @@ pub(super) async fn tags(store: &dyn Store) -> Outcome {
     written(store, 1, 1).await
 }
 
-pub(super) async fn power(store: &dyn Store) -> Outcome {
-    let machine = stored_machine(store, "m1").await?;
+pub(super) async fn sightings(store: &dyn Store) -> Outcome {
+    let bmc = store.insert_bmc(&bmc("b1", "10.1.0.1"), &quiet()).await?;
+    let other = store.insert_bmc(&super::bmc("b2", "10.1.0.2"), &quiet()).await?;
+    let (machine, apart) = (stored_machine(store, "m1").await?, stored_machine(store, "m2").await?);
+    same("nodes", &store.bmc_nodes().await?, &vec![])?;
+    let behind = Machine { bmc: Some(bmc.id), bmc_info: "7".into(), ..machine };
+    let machine = store.update_machine(&behind, &quiet()).await?;
+    let node = BmcNode { bmc: bmc.id, machine: machine.id, node: Node("7".into()) };
+    same("nodes of one machine", &store.bmc_nodes().await?, &vec![node])?;
     let seen = |power, after| SeenPower { power, at: AT + Duration::from_secs(after) };
     same("power of a new machine", &store.seen_power(machine.id).await?, &None)?;
     for (new, kept) in [
@@ -35,12 +44,32 @@ pub(super) async fn power(store: &dyn Store) -> Outcome {
         (seen(Power::On, 10), seen(Power::On, 10)),
         (seen(Power::Off, 11), seen(Power::Off, 11)),
     ] {
-        store.put_seen_power(machine.id, &new).await?;
+        // Together with a machine that was removed meanwhile.
+        let power = vec![(Id::new(1 << 40), new), (machine.id, new)];
+        store.put_bmc_sightings(&BmcSightings { power, ..BmcSightings::default() }).await?;
         same("seen_power", &store.seen_power(machine.id).await?, &Some(kept))?;
     }
-    gone("put_seen_power of no machine", store.put_seen_power(Id::new(1 << 40), &seen(Power::On, 0)).await)?;
+    same("another's power", &store.seen_power(apart.id).await?, &None)?;
+    let health = |commands| BmcHealth {
+        state: BmcState::Silent,
+        commands,
+        p50_ms: Some(12),
+        last_contact: Some(AT),
+        failure: Some("é".into()),
+        ..BmcHealth::default()
+    };
+    for commands in [1, 2] {
+        let health = vec![(Id::new(1 << 40), health(9)), (bmc.id, health(commands))];
+        store.put_bmc_sightings(&BmcSightings { health, ..BmcSightings::default() }).await?;
+    }
+    let list = vec![(bmc.id, health(2))];
+    same("health", &store.bmc_health().await?, &list)?;
+    store.delete_bmc(other.id, &quiet()).await?;
+    same("health after another BMC went", &store.bmc_health().await?, &list)?;
     store.delete_machine(&machine, &quiet()).await?;
-    same("power of a removed machine", &store.seen_power(machine.id).await?, &None)
+    same("power of a removed machine", &store.seen_power(machine.id).await?, &None)?;
+    store.delete_bmc(bmc.id, &quiet()).await?;
+    same("health of a removed BMC", &store.bmc_health().await?, &vec![])
 }
 
 pub(super) async fn tickets(store: &dyn Store) -> Outcome {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::*;
 use crate::bmc::Power;
+use crate::bmc_entry::BmcSightings;
 use crate::machine::{MachineState, SeenPower};
 use crate::query::Condition;
 use crate::store::MachineFilter;
@@ -307,7 +308,8 @@ async fn lab(store: &dyn Store, chance: &mut Chance) -> Result<Vec<Facts>, Failu
         let machine = store.insert_machine(&machine, &quiet()).await?;
         let power = chance.of(&[None, Some(Power::On), Some(Power::Off)]);
         if let Some(power) = power {
-            store.put_seen_power(machine.id, &SeenPower { power, at: AT }).await?;
+            let power = vec![(machine.id, SeenPower { power, at: AT })];
+            store.put_bmc_sightings(&BmcSightings { power, ..BmcSightings::default() }).await?;
         }
         let interfaces = u8::try_from(chance.below(4)).unwrap_or(0);
         for card in 0..interfaces {
