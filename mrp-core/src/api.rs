@@ -13,8 +13,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::health::BmcHealth;
 use crate::answer_file::AnswerFileKind;
+use crate::health::BmcHealth;
 use crate::id::Timestamp;
 use crate::lint::Severity;
 use crate::run::{RunPlan, Stage};

@@ -140,7 +140,8 @@ impl Inner {
 
     async fn turn(&self) -> Result<SemaphorePermit<'_>, BmcError> {
         let _place = Place::take(self)?;
-        let closed = |_| BmcError::Busy { address: self.address.clone(), reason: "it is being closed".into() };
+        let closed =
+            |_| BmcError::Busy { address: self.address.clone(), reason: "it is being closed".into() };
         let turn = self.turns.acquire().await.map_err(closed)?;
         let last_end = lock(&self.record).last_end;
         if let Some(end) = last_end {
@@ -179,6 +180,8 @@ impl Record {
     }
 
     fn note(&mut self, started: Instant, error: Option<&BmcError>, limits: &Limits, now: Timestamp) {
+        // To say who has the console is an answer.
+        let error = error.filter(|error| !matches!(error, BmcError::ConsoleTaken { .. }));
         let ended = Instant::now();
         self.last_end = Some(ended);
         // What the driver refuses by itself says nothing of the BMC.
@@ -212,9 +215,11 @@ impl Record {
     }
 
     fn health(&self, failures: u32) -> BmcHealth {
-        let mut times: Vec<u32> = self.commands.iter().filter(|(_, good)| *good).map(|(took, _)| *took).collect();
+        let mut times: Vec<u32> =
+            self.commands.iter().filter(|(_, good)| *good).map(|(took, _)| *took).collect();
         times.sort_unstable();
-        let quantile = |percent: usize| times.get((times.len() * percent / 100).min(times.len().saturating_sub(1)));
+        let quantile =
+            |percent: usize| times.get((times.len() * percent / 100).min(times.len().saturating_sub(1)));
         let state = if self.refused {
             BmcState::Refused
         } else if self.failures >= failures {

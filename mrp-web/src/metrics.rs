@@ -92,10 +92,8 @@ pub(crate) async fn text(metrics: &Metrics, service: &Provisioner) -> Result<Str
 /// How BMCs have been of late, each by its name.
 async fn bmcs(out: &mut String, service: &Provisioner, actor: &Actor) -> Result<(), Error> {
     let (entries, health) = (service.bmcs().list(actor).await?, service.bmcs().health(actor).await?);
-    let known: Vec<(&str, &BmcHealth)> = entries
-        .iter()
-        .filter_map(|entry| Some((entry.name.as_str(), health.get(&entry.id)?)))
-        .collect();
+    let known: Vec<(&str, &BmcHealth)> =
+        entries.iter().filter_map(|entry| Some((entry.name.as_str(), health.get(&entry.id)?))).collect();
     head(out, "mrp_bmcs", "gauge", "BMCs by state.");
     for state in BmcState::ALL {
         let unknown = if state == BmcState::Unknown { entries.len() - known.len() } else { 0 };

@@ -22,7 +22,7 @@ impl Scripted {
     }
 
     fn answers(&self, after: Duration, result: Result<(), BmcError>) {
-        self.answer.send_replace((after, result));
+        let _ = self.answer.send_replace((after, result)).1;
     }
 
     fn asked(&self) -> usize {

@@ -84,11 +84,7 @@ impl Provisioner {
         Ok(swept)
     }
 
-    async fn poll_bmc(
-        self,
-        nodes: Vec<BmcNode>,
-        seen: mpsc::Sender<BmcSightings>,
-    ) -> Swept {
+    async fn poll_bmc(self, nodes: Vec<BmcNode>, seen: mpsc::Sender<BmcSightings>) -> Swept {
         let Some(id) = nodes.first().map(|node| node.bmc) else { return Swept::default() };
         if !self.drives(id).await {
             return Swept::default();

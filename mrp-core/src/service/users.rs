@@ -203,8 +203,9 @@ impl Users<'_> {
 
 /// SSH keys are lines of text; answer files take them in.
 fn check_keys(keys: &str) -> Result<(), Error> {
-    if keys.len() > 65_536 {
-        return Err(Error::invalid("ssh_keys", format!("{} bytes; at most 65536 are allowed", keys.len())));
+    let length = keys.chars().count();
+    if length > 16_384 {
+        return Err(Error::invalid("ssh_keys", format!("{length} characters; at most 16384 are allowed")));
     }
     match keys.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
         Some(c) => Err(Error::invalid("ssh_keys", format!("the control character {c:?} is not allowed"))),

@@ -71,9 +71,8 @@ impl BmcStore for SqlStore {
     }
 
     async fn bmc_nodes(&self) -> StoreResult<Vec<BmcNode>> {
-        let query = sql(
-            "SELECT bmc_id, id, bmc_info FROM machines WHERE bmc_id IS NOT NULL ORDER BY bmc_id, id",
-        );
+        let query =
+            sql("SELECT bmc_id, id, bmc_info FROM machines WHERE bmc_id IS NOT NULL ORDER BY bmc_id, id");
         all(query.fetch_all(&self.read).await, |row| {
             Ok(BmcNode {
                 bmc: id(row, "bmc_id")?,

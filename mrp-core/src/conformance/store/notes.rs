@@ -64,11 +64,11 @@ pub(super) async fn sightings(store: &dyn Store) -> Outcome {
     }
     let list = vec![(bmc.id, health(2))];
     same("health", &store.bmc_health().await?, &list)?;
-    store.delete_bmc(other.id, &quiet()).await?;
+    store.delete_bmc(other.id, None, &quiet()).await?;
     same("health after another BMC went", &store.bmc_health().await?, &list)?;
     store.delete_machine(&machine, &quiet()).await?;
     same("power of a removed machine", &store.seen_power(machine.id).await?, &None)?;
-    store.delete_bmc(bmc.id, &quiet()).await?;
+    store.delete_bmc(bmc.id, None, &quiet()).await?;
     same("health of a removed BMC", &store.bmc_health().await?, &vec![])
 }
 
