@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use mrp_core::api;
 use mrp_core::secret::Secret;
-use reqwest::header::{ETAG, HeaderMap, IF_MATCH, LINK};
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::header::{
+    CONNECTION, ETAG, HeaderMap, IF_MATCH, LINK, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Upgraded};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -293,27 +296,45 @@ impl Client {
         serde_json::from_slice(&bytes).map_err(|error| self.foreign(error.to_string()))
     }
 
+    /// Goes on to WebSocket with a key (RFC 6455, 4.1): the server's proof that it has read it, and the connection.
+    pub(crate) async fn upgrade(&self, path: &str, key: &str) -> Result<(String, Upgraded), ClientError> {
+        let request = self.request(Method::GET, path);
+        let request = request.header(CONNECTION, "Upgrade").header(UPGRADE, "websocket");
+        let request = request.header(SEC_WEBSOCKET_VERSION, "13").header(SEC_WEBSOCKET_KEY, key);
+        let response = request.send().await.map_err(|error| self.failed(&error))?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(self.refusal(response).await);
+        }
+        let proof = response.headers().get(SEC_WEBSOCKET_ACCEPT).and_then(|proof| proof.to_str().ok());
+        let proof = proof.unwrap_or_default().to_owned();
+        Ok((proof, response.upgrade().await.map_err(|error| self.failed(&error))?))
+    }
+
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
         let response = request.send().await.map_err(|error| self.failed(&error))?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
+        if response.status().is_success() { Ok(response) } else { Err(self.refusal(response).await) }
+    }
+
+    async fn refusal(&self, response: Response) -> ClientError {
         let status = response.status();
-        let text = response.bytes().await.map_err(|error| self.failed(&error))?;
+        let text = match response.bytes().await {
+            Ok(text) => text,
+            Err(error) => return self.failed(&error),
+        };
         let body: Option<api::ErrorBody> = serde_json::from_slice(&text).ok();
         match body.filter(|body| !body.errors.is_empty()) {
-            _ if status == StatusCode::UNAUTHORIZED && self.token.is_some() => Err(self.ended()),
-            Some(body) => Err(ClientError::Refused {
+            _ if status == StatusCode::UNAUTHORIZED && self.token.is_some() => self.ended(),
+            Some(body) => ClientError::Refused {
                 status: status.as_u16(),
                 error_type: body.error_type,
                 message: body.errors.join("; "),
-            }),
-            None if status == StatusCode::FORBIDDEN => Err(ClientError::Refused {
+            },
+            None if status == StatusCode::FORBIDDEN => ClientError::Refused {
                 status: 403,
                 error_type: "Forbidden".into(),
                 message: "you may not do this; admins may".into(),
-            }),
-            None => Err(self.foreign(format!("HTTP {status}"))),
+            },
+            None => self.foreign(format!("HTTP {status}")),
         }
     }
 

@@ -9,12 +9,14 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use bmc::BmcSection;
+pub use console::{ConsoleSection, RecordWhen};
 pub use database::DatabaseSection;
 pub use plugins::PluginsSection;
 pub use retention::{Age, RetentionSection};
 pub use server::{Role, ServerSection};
 
 mod bmc;
+mod console;
 mod database;
 mod plugins;
 mod retention;
@@ -48,6 +50,8 @@ pub struct Config {
     pub retention: RetentionSection,
     /// BMC drivers that are not linked in.
     pub plugins: PluginsSection,
+    /// Serial consoles.
+    pub console: ConsoleSection,
 }
 
 /// People's HTTP: API and pages.
@@ -350,6 +354,7 @@ impl Config {
             .map_err(|words| ConfigError::Wrong(format!("{name}: {words}")))?;
         self.database.check().map_err(|words| ConfigError::Wrong(format!("{name}: {words}")))?;
         self.plugins.check().map_err(|words| ConfigError::Wrong(format!("{name}: {words}")))?;
+        self.console.check().map_err(|words| ConfigError::Wrong(format!("{name}: {words}")))?;
         let files = self.web.certificate.is_some() && self.web.private_key.is_some();
         if self.web.tls == TlsMode::Files && !files {
             let message = format!("{name}: web.tls = \"files\" needs web.certificate and web.private_key");

@@ -16,6 +16,7 @@ pub mod certificate;
 pub mod client;
 pub mod commands;
 pub mod config;
+mod console;
 pub mod credentials;
 pub mod demo;
 pub mod event_stream;

@@ -24,7 +24,7 @@ use mrp_netboot::dnsmasq::DnsmasqBackend;
 use mrp_netboot::neighbours::KernelNeighbours;
 use mrp_netboot::render::MiniRenderer;
 use mrp_netboot::tftp::{TftpConfig, TftpHandle, TftpServer};
-use mrp_store::{FsBlobs, ImageFolder, MrProvisioner, PostgresState, SqlStore};
+use mrp_store::{ConsoleLimits, FsBlobs, FsConsoles, ImageFolder, MrProvisioner, PostgresState, SqlStore};
 use mrp_web::{Listener, MachineConfig, PeopleConfig, Tls, Web};
 
 use crate::config::{Config, DhcpKind, ImageStoreKind, Role, TlsMode};
@@ -69,6 +69,11 @@ impl Files {
     /// Images by content; several servers on one database share them.
     pub fn images(&self) -> &Path {
         &self.images
+    }
+
+    /// What consoles showed.
+    pub fn consoles(&self) -> PathBuf {
+        self.folder.join("consoles")
     }
 
     /// The server's key: seals BMC passwords, signs boot tokens.
@@ -359,11 +364,17 @@ async fn builder(config: &Config, drivers: Drivers) -> Result<mrp_core::service:
         upload_expiry: config.images.upload_expiry.0,
         governor: config.bmc.limits(),
         polling: config.bmc.polling(),
+        console: config.console.into(),
     };
+    let limits =
+        ConsoleLimits { bytes: u64::from(config.console.kept_mb) * 1_000_000, age: config.console.kept.0 };
+    let consoles = FsConsoles::open(&files.consoles(), limits);
+    let consoles = consoles.with_context(|| format!("console folder {}", files.consoles().display()))?;
     let key = key_file::in_force(&files.key(), &store).await?;
     Ok(Provisioner::builder()
         .store(store)
         .shared_blobs(blobs)
+        .console_record(consoles)
         .bmc_drivers(drivers)
         .dhcp(dhcp)
         .renderer(renderer)

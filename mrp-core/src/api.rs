@@ -4,6 +4,7 @@
 //! Requests of routes that mr-provisioner had are checked key by key in `mrp-web`, since its clients send ids as
 //! strings and its refusals depend on the key.
 
+mod console;
 mod debug;
 pub mod dhcp;
 mod lab;
@@ -20,7 +21,8 @@ use crate::lint::Severity;
 use crate::run::{RunPlan, Stage};
 use crate::token::Scope;
 
-pub use lab::{ConsoleTicket, DiscoveredMachine, FreeAddresses, NetworkAddress, SeenPower, TagChange, Tags};
+pub use console::{ConsoleLine, ConsoleLineKind, ConsoleNotice, ConsoleRequest, ConsoleTicket};
+pub use lab::{DiscoveredMachine, FreeAddresses, NetworkAddress, SeenPower, TagChange, Tags};
 
 /// One line of text: no control characters.
 const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";

@@ -102,3 +102,9 @@ impl From<crate::blob::BlobError> for Error {
         }
     }
 }
+
+impl From<crate::console::RecordError> for Error {
+    fn from(error: crate::console::RecordError) -> Self {
+        Error::Internal(Box::new(error))
+    }
+}

@@ -42,11 +42,13 @@ pub enum EventKind {
     Refused,
     /// An image was put in another's place.
     Image,
+    /// The console was opened, or taken from another session.
+    Console,
 }
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [EventKind; 12] = [
+    pub const ALL: [EventKind; 13] = [
         EventKind::Power,
         EventKind::BootDevice,
         EventKind::Dhcp,
@@ -59,6 +61,7 @@ impl EventKind {
         EventKind::Run,
         EventKind::Refused,
         EventKind::Image,
+        EventKind::Console,
     ];
 
     /// The kind's name in API and store.
@@ -76,6 +79,7 @@ impl EventKind {
             EventKind::Run => "run",
             EventKind::Refused => "refused",
             EventKind::Image => "image",
+            EventKind::Console => "console",
         }
     }
 }

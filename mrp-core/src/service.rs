@@ -22,6 +22,7 @@ use crate::bmc::{Bmc, Drivers};
 use crate::bmc_entry::BmcId;
 use crate::claim::Claim;
 use crate::clock::{Clock, SystemClock};
+use crate::console::{ConsoleRecord, ConsoleSettings, NoRecord};
 use crate::dhcp::{DhcpBackend, Neighbours, NoDhcpBackend, NoNeighbours};
 use crate::error::Error;
 use crate::event::{EventKind, Journal, NewAudit, NewEvent};
@@ -88,6 +89,8 @@ pub struct Settings {
     pub governor: governor::Limits,
     /// Polling of power in the background; none without.
     pub polling: Option<polling::Polling>,
+    /// When consoles are kept open, and what is recorded of them.
+    pub console: ConsoleSettings,
 }
 
 impl Default for Settings {
@@ -104,6 +107,7 @@ impl Default for Settings {
             upload_expiry: Duration::from_secs(24 * 60 * 60),
             governor: governor::Limits::default(),
             polling: None,
+            console: ConsoleSettings::default(),
         }
     }
 }
@@ -118,6 +122,7 @@ pub struct Builder {
     renderer: Option<Arc<dyn Renderer>>,
     clock: Option<Arc<dyn Clock>>,
     neighbours: Option<Arc<dyn Neighbours>>,
+    console_record: Option<Arc<dyn ConsoleRecord>>,
     key: Option<ServerKey>,
     settings: Settings,
     cluster: Option<cluster::Cluster>,
@@ -181,6 +186,13 @@ impl Builder {
         self
     }
 
+    /// Where consoles are recorded; by default nowhere.
+    #[must_use]
+    pub fn console_record(mut self, record: impl ConsoleRecord + 'static) -> Self {
+        self.console_record = Some(Arc::new(record));
+        self
+    }
+
     /// The server's key; by default a new one, which opens no BMC secret of an older store.
     #[must_use]
     pub fn key(mut self, key: ServerKey) -> Self {
@@ -221,6 +233,8 @@ impl Builder {
             renderer: self.renderer.unwrap_or_else(|| Arc::new(NoRenderer)),
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
             neighbours: self.neighbours.unwrap_or_else(|| Arc::new(NoNeighbours)),
+            console_record: self.console_record.unwrap_or_else(|| Arc::new(NoRecord)),
+            consoles: consoles::Broker::default(),
             key: self.key.unwrap_or_else(ServerKey::generate),
             settings: self.settings,
             cluster: self.cluster,
@@ -245,6 +259,7 @@ impl Builder {
             provisioner.listen();
             provisioner.start_removing();
             provisioner.start_polling();
+            provisioner.start_consoles();
         }
         Ok(provisioner)
     }
@@ -267,6 +282,9 @@ pub(crate) struct Inner {
     pub(crate) renderer: Arc<dyn Renderer>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) neighbours: Arc<dyn Neighbours>,
+    pub(crate) console_record: Arc<dyn ConsoleRecord>,
+    /// The consoles that this server holds.
+    pub(crate) consoles: consoles::Broker,
     pub(crate) key: ServerKey,
     pub(crate) settings: Settings,
     /// This server among others on the same database.
@@ -345,6 +363,8 @@ impl Provisioner {
             tracing::warn!("commands for BMCs were cut off by the end of the server");
         }
         sequences.shutdown().await;
+        self.0.consoles.close().await;
+        self.0.console_record.flush().await;
         let open: Vec<_> = lock(&self.0.open_bmcs).drain().collect();
         for (_, (_, bmc)) in open {
             bmc.close().await;

@@ -404,6 +404,8 @@ pub trait ClaimStore {
     async fn claim(&self, wanted: &Claim, now: Timestamp) -> StoreResult<Claim>;
     /// Lets all claims of a holder last until a time.
     async fn renew_claims(&self, holder: &str, until: Timestamp) -> StoreResult<()>;
+    /// Ends one claim, if this holder has it.
+    async fn release_claim(&self, name: &str, holder: &str) -> StoreResult<()>;
     /// Ends all claims of a holder.
     async fn release_claims(&self, holder: &str) -> StoreResult<()>;
     /// A claim by name, also one that has lapsed.

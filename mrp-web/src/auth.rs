@@ -24,7 +24,11 @@ struct Credential {
 pub(crate) async fn admit(who: Who, looks: bool, call: &mut Call) -> Result<(), ApiError> {
     match who {
         Who::Anyone => Ok(()),
-        Who::User | Who::Holder | Who::Owner | Who::Admin => log_in(looks, call).await,
+        // The handler redeems it.
+        Who::Ticket if call.param("token").is_some() => Ok(()),
+        // What a browser opens for another site's page must not have the rights of a cookie.
+        Who::Ticket => log_in(looks, true, call).await,
+        Who::User | Who::Holder | Who::Owner | Who::Admin => log_in(looks, false, call).await,
         Who::Dhcp if is_dhcp_server(call) => Ok(()),
         Who::Dhcp => Err(ApiError::Service(Error::Forbidden(format!(
             "{} may not ask this; add it to machine.dhcp_from, or send the shared token as X-MRP-Token",
@@ -35,10 +39,11 @@ pub(crate) async fn admit(who: Who, looks: bool, call: &mut Call) -> Result<(), 
 
 /// True if a request has a valid token; for routes that are open to some addresses too.
 pub(crate) async fn is_logged_in(call: &mut Call) -> bool {
-    log_in(true, call).await.is_ok()
+    log_in(true, false, call).await.is_ok()
 }
 
-async fn log_in(looks: bool, call: &mut Call) -> Result<(), ApiError> {
+/// Finds out who asks. A cookie needs the page's origin for what changes something, and for all `own_pages` only.
+async fn log_in(looks: bool, own_pages: bool, call: &mut Call) -> Result<(), ApiError> {
     let Some(credential) = credential(&call.headers) else { return Err(ApiError::Unauthorized) };
     let actor = match call.service().users().authenticate(credential.token.expose()).await {
         Ok(actor) => actor,
@@ -46,7 +51,7 @@ async fn log_in(looks: bool, call: &mut Call) -> Result<(), ApiError> {
         Err(error) => return Err(error.into()),
     };
     let reads = matches!(call.method, Method::GET | Method::HEAD);
-    if credential.cookie && !reads && !is_same_origin(call) {
+    if credential.cookie && (own_pages || !reads) && !is_same_origin(call) {
         return Err(ApiError::ForeignOrigin);
     }
     if !looks {

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::stream::{BoxStream, Stream, StreamExt};
+use hyper::upgrade::OnUpgrade;
 use mrp_core::id::Id;
 use mrp_core::secret::Secret;
 use mrp_core::service::expected::Expected;
 use mrp_core::{Actor, Provisioner};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use warp::http::header::IF_MATCH;
 use warp::http::{HeaderMap, Method};
@@ -24,6 +25,8 @@ use crate::metrics::Metrics;
 use crate::schema::{self, Fields};
 use crate::server::{MachineConfig, PeopleConfig};
 
+/// WebSockets of one door at once.
+const MAX_SOCKETS: usize = 2048;
 /// Largest JSON body.
 pub(crate) const JSON_LIMIT: usize = 4 << 20;
 /// How long a client may be silent within a body.
@@ -55,6 +58,8 @@ pub(crate) struct State {
     pub(crate) metrics: Metrics,
     /// Becomes true when the door closes: streams end then.
     pub(crate) stop: watch::Sender<bool>,
+    /// WebSockets that may still be opened.
+    pub(crate) sockets: Arc<Semaphore>,
     /// Work that outlives its answer: the reports of transfers.
     pub(crate) tasks: Mutex<JoinSet<()>>,
 }
@@ -63,7 +68,8 @@ impl State {
     pub(crate) fn new(service: Provisioner, people: PeopleConfig, machines: MachineConfig) -> Arc<Self> {
         let (stop, _) = watch::channel(false);
         let (metrics, tasks) = (Metrics::default(), Mutex::default());
-        Arc::new(Self { service, people, machines, metrics, stop, tasks })
+        let sockets = Arc::new(Semaphore::new(MAX_SOCKETS));
+        Arc::new(Self { service, people, machines, metrics, stop, sockets, tasks })
     }
 
     /// Starts a task that belongs to the door.
@@ -169,6 +175,8 @@ pub(crate) struct Call {
     pub(crate) query: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Body,
+    /// The way to another protocol on the connection, where the client asks for one.
+    pub(crate) upgrade: Option<OnUpgrade>,
     /// Who asks, and by which token; on every route that is not for anyone.
     pub(crate) who: Option<(Actor, Secret)>,
 }

@@ -8,7 +8,7 @@ use mrp_core::Error;
 use mrp_core::api::ErrorBody;
 use mrp_core::blob::BlobError;
 use mrp_core::bmc::BmcError;
-use warp::http::header::ALLOW;
+use warp::http::header::{ALLOW, UPGRADE};
 use warp::http::{HeaderValue, StatusCode};
 
 use crate::reply::{self, Response};
@@ -44,6 +44,8 @@ pub(crate) enum ApiError {
     Unauthorized,
     /// A cookie used by another site's page.
     ForeignOrigin,
+    /// A route that speaks WebSocket, asked otherwise.
+    NoUpgrade,
     /// No such path.
     NoRoute,
     /// The path is there, the method is not; the methods that are.
@@ -97,6 +99,9 @@ impl ApiError {
         {
             response.headers_mut().insert(ALLOW, allowed);
         }
+        if matches!(self, ApiError::NoUpgrade) {
+            response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+        }
         response
     }
 
@@ -131,6 +136,11 @@ impl ApiError {
                 StatusCode::FORBIDDEN,
                 "InvalidUsage",
                 "a session cookie changes things only with an Origin header of this server; programs send a token".into(),
+            ),
+            ApiError::NoUpgrade => (
+                StatusCode::UPGRADE_REQUIRED,
+                "UpgradeRequired",
+                "this is a WebSocket: ask by HTTP/1.1 with Upgrade: websocket, version 13".into(),
             ),
             ApiError::NoRoute => (StatusCode::NOT_FOUND, "NotFound", "404: Not Found".into()),
             ApiError::NoMethod(allowed) => (

@@ -20,6 +20,7 @@ mod schema;
 mod server;
 mod stall;
 mod tls;
+mod websocket;
 
 pub use openapi::{machine_document, people_document};
 pub use peer::PEER_PROOF;

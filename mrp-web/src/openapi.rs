@@ -234,6 +234,7 @@ fn description(route: &Route) -> String {
         Who::Anyone => "For anyone.",
         Who::User => "For every user.",
         Who::Holder => "For holders of the machine and admins.",
+        Who::Ticket => "For holders of the machine, admins, and whoever has a ticket.",
         Who::Owner => "For the owner and admins.",
         Who::Admin => "For admins.",
         Who::Dhcp => "For the site's DHCP server, known by its address or the shared token.",
@@ -245,6 +246,7 @@ fn security(who: Who) -> Value {
     match who {
         Who::Anyone => json!([]),
         Who::Dhcp => json!([{}, {"shared": []}]),
+        Who::Ticket => json!([{"token": []}, {}]),
         _ => json!([{"token": []}]),
     }
 }
@@ -315,7 +317,7 @@ fn refusals(route: &Route) -> BTreeSet<u16> {
         // A cookie on another site's page changes nothing.
         Who::User if route.info.method == "GET" => statuses.extend([401]),
         Who::Dhcp => statuses.extend([403]),
-        Who::User | Who::Holder | Who::Owner | Who::Admin => statuses.extend([401, 403]),
+        Who::User | Who::Holder | Who::Ticket | Who::Owner | Who::Admin => statuses.extend([401, 403]),
     }
     let has_segments = route.info.path.contains('{');
     if has_segments {

@@ -18,6 +18,8 @@ pub enum Who {
     User,
     /// Whoever holds the machine, and admins.
     Holder,
+    /// Whoever holds the machine, admins, and whoever has a ticket for its console.
+    Ticket,
     /// Whoever owns the object, and admins.
     Owner,
     /// Admins.

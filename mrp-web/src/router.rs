@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hyper::upgrade::OnUpgrade;
 use percent_encoding::percent_decode_str;
 use warp::filters::BoxedFilter;
 use warp::http::header::{
@@ -87,11 +88,19 @@ fn route_filter(route: Route, door: Door, state: Arc<State>) -> BoxedFilter<(Res
         .and(right_method)
         .and(request())
         .and(warp::body::stream().map(Body::new))
-        .then(move |(path, params), method, (query, headers, peer): (String, HeaderMap, Peer), body| {
-            let (route, state) = (route.clone(), state.clone());
-            let call = Call { state, peer, method, path, params, query, headers, body, who: None };
-            async move { answer(&route, door, call).await }
-        })
+        .and(warp::ext::optional::<OnUpgrade>())
+        .then(
+            move |(path, params),
+                  method,
+                  (query, headers, peer): (String, HeaderMap, Peer),
+                  body,
+                  upgrade| {
+                let (route, state) = (route.clone(), state.clone());
+                let call =
+                    Call { state, peer, method, path, params, query, headers, body, upgrade, who: None };
+                async move { answer(&route, door, call).await }
+            },
+        )
         .boxed()
 }
 
@@ -137,7 +146,8 @@ fn fallback(routes: Vec<Route>, door: Door, state: Arc<State>) -> BoxedFilter<(R
         .then(move |method, full: FullPath, (query, headers, peer): (String, HeaderMap, Peer), body| {
             let (routes, state) = (routes.clone(), state.clone());
             let (path, params) = (full.as_str().to_owned(), Vec::new());
-            let call = Call { state, peer, method, path, params, query, headers, body, who: None };
+            let call =
+                Call { state, peer, method, path, params, query, headers, body, upgrade: None, who: None };
             async move { unrouted(&routes, door, call, &full).await }
         })
         .boxed()

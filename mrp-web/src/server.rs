@@ -5,12 +5,13 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use hyper::server::conn::{http1, http2};
 use hyper::service::Service as _;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use ipnet::IpNet;
@@ -18,7 +19,7 @@ use mrp_core::Provisioner;
 use mrp_core::secret::Secret;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use warp::filters::BoxedFilter;
 
@@ -163,7 +164,11 @@ impl Web {
                 }
                 (stream, permit) = accept(&listener.socket, &permits) => {
                     let door = Connection {
-                        tls: listener.tls.clone(), filter: filter.clone(), watcher: graceful.watcher(), _permit: permit,
+                        tls: listener.tls.clone(),
+                        filter: filter.clone(),
+                        watcher: graceful.watcher(),
+                        stop: state.stop.subscribe(),
+                        _permit: permit,
                     };
                     connections.spawn(door.serve(stream));
                 }
@@ -198,6 +203,7 @@ struct Connection {
     tls: Option<Tls>,
     filter: BoxedFilter<(Response,)>,
     watcher: Watcher,
+    stop: watch::Receiver<bool>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -237,17 +243,30 @@ impl Connection {
                 request.extensions_mut().insert(peer);
                 inner.call(request)
             });
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .keep_alive_interval(Some(HEAD_TIME))
-            .keep_alive_timeout(HEAD_TIME)
-            .max_concurrent_streams(128);
-        let builder = if http2 { builder.http2_only() } else { builder.http1_only() };
-        let connection = builder.serve_connection(TokioIo::new(Stalling::new(stream, UNREAD_TIME)), service);
-        if let Err(error) = self.watcher.watch(connection.into_owned()).await {
+        let io = TokioIo::new(Stalling::new(stream, UNREAD_TIME));
+        let ended = if http2 {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder
+                .timer(TokioTimer::new())
+                .keep_alive_interval(Some(HEAD_TIME))
+                .keep_alive_timeout(HEAD_TIME)
+                .max_concurrent_streams(128);
+            self.watcher.watch(builder.serve_connection(io, service)).await
+        } else {
+            let mut builder = http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+            // The watcher knows no connection that may be upgraded; it is held until this one has ended.
+            let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
+            let mut stop = self.stop;
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = async { let _ = stop.wait_for(|stop| *stop).await; } => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+        };
+        if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended with an error");
         }
     }

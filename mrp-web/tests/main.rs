@@ -10,6 +10,7 @@ mod audit;
 mod bmc;
 mod boot;
 mod compat;
+mod console;
 mod dhcp;
 mod etag;
 mod event;

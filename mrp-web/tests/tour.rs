@@ -71,6 +71,7 @@ pub(crate) const TOUR: &[(&str, &str, &str, &str)] = &[
     ("delete_machine", ADMIN, "/machine/7", ""),
     ("change_machine_tags", ADMIN, "/machine/1/tags", r#"{"add": ["fast"]}"#),
     ("open_console", ALICE, "/machine/1/console", ""),
+    ("take_console", ALICE, "/machine/1/console", ""),
     (
         "adopt_discovered",
         ADMIN,

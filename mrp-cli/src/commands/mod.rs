@@ -20,6 +20,7 @@ pub mod audit;
 pub mod backup;
 pub mod bmc;
 pub mod completions;
+pub mod console;
 pub mod discovered;
 pub mod dnsmasq;
 pub mod doctor;
@@ -106,6 +107,7 @@ enum Command {
     Provision(run::Provision),
     Power(power::PowerCommand),
     State(machine::StateCommand),
+    Console(console::Console),
     #[command(subcommand)]
     Run(run::RunCommand),
     #[command(subcommand)]
@@ -207,6 +209,7 @@ async fn run_client(command: Command, output: Format, url: Option<String>) -> Re
         Command::Provision(command) => command.run(&session).await,
         Command::Power(command) => command.run(&session).await,
         Command::State(command) => command.run(&session).await,
+        Command::Console(command) => command.run(&session).await,
         Command::Run(command) => command.run(&session).await,
         Command::Machine(command) => command.run(&session).await,
         Command::Interface(command) => command.run(&session).await,

@@ -35,17 +35,6 @@ pub struct SeenPower {
     pub at: Timestamp,
 }
 
-/// Answer of `POST /machine/{id}/console`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ConsoleTicket {
-    /// Host of the console's WebSocket; `null` for the host that was asked.
-    pub host: Option<String>,
-    /// Its port.
-    pub port: u16,
-    /// Good once, within five minutes.
-    pub token: String,
-}
-
 /// `GET /network/{id}/addresses`: an address that an interface has configured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkAddress {

@@ -170,6 +170,7 @@ impl Bmcs<'_> {
         let journal = self.0.draft(actor)?.audit("update", "bmc", &entry.name, changes).done();
         let entry = self.1.settle(self.0.store().update_bmc(&entry, &journal).await, entry.revision)?;
         self.0.forget_bmc(id).await;
+        self.0.retry_consoles();
         Ok(entry)
     }
 

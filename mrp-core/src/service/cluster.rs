@@ -170,6 +170,22 @@ impl Provisioner {
         cluster.drives_bmcs && matches!(self.owner(cluster, bmc).await, Ok(Owner::Here))
     }
 
+    /// Refuses where another server drives the BMC: its console is there, and its record too.
+    pub(crate) async fn require_console_here(&self, machine: &Machine) -> Result<(), Error> {
+        let (Some(cluster), Some(bmc)) = (&self.0.cluster, machine.bmc) else { return Ok(()) };
+        let name = &machine.name;
+        match self.owner(cluster, bmc).await? {
+            Owner::Here => Ok(()),
+            Owner::Nobody => Err(Error::Conflict("no server with the role bmc is up".into())),
+            Owner::At { id, url } => {
+                let at = if url.is_empty() { String::new() } else { format!(" at {url}") };
+                Err(Error::Conflict(format!(
+                    "the console of machine {name} is held by server {id}{at}; ask there"
+                )))
+            }
+        }
+    }
+
     /// Marks a run as being powered here; `None` if it is so already.
     pub(crate) fn start_powering(&self, run: RunId) -> Option<Powering> {
         let new = lock(&self.0.powering).insert(run);

@@ -1,4 +1,4 @@
-//! Removing what is old: events, audit entries, runs, tokens, images that nobody uses.
+//! Removing what is old: events, audit entries, runs, tokens, records of consoles, images that nobody uses.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::login::LOCKOUT;
 use crate::retention::{Holdings, Removed, earlier};
 use crate::service::Provisioner;
+use crate::store::MachineFilter;
 
 /// How often it is done.
 const EVERY: Duration = Duration::from_secs(60 * 60);
@@ -33,6 +34,9 @@ impl Provisioner {
             images: 0,
         };
         store.delete_logins(earlier(now, LOCKOUT)).await?;
+        let machines = store.machines(&MachineFilter::default()).await?;
+        let machines = machines.into_iter().map(|machine| machine.id).collect();
+        self.0.console_record.tidy(now, &machines).await?;
         if let Some(age) = kept.unused_images {
             removed.images = self.remove_unused_images(age).await?;
         }

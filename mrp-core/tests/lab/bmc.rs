@@ -1,14 +1,16 @@
 //! A BMC in memory, with faults on demand. The service opens it by its address.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use async_trait::async_trait;
 use mrp_core::bmc::{
-    Bmc, BmcConfig, BmcError, BootOverride, Capabilities, Node, OpenBmc, Power, PowerAction,
+    Bmc, BmcConfig, BmcError, BootOverride, Capabilities, Console, Node, OpenBmc, Power, PowerAction,
 };
 use tokio::sync::watch;
+
+use super::serial::Serial;
 
 /// What is wrong with a BMC.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,6 +44,8 @@ struct Inner {
     address: String,
     state: Mutex<State>,
     fault: watch::Sender<Fault>,
+    serial: Serial,
+    has_console: AtomicBool,
 }
 
 /// Clones are the same BMC.
@@ -59,7 +63,14 @@ impl FakeBmc {
         let address = format!("bmc-{}", NEXT.fetch_add(1, Ordering::SeqCst));
         let state = State { power: Power::Off, boot: None, commands: Vec::new(), logins: 0 };
         let fault = watch::Sender::new(Fault::None);
-        let inner = Arc::new(Inner { address: address.clone(), state: Mutex::new(state), fault });
+        let (serial, has_console) = (Serial::new(&address), AtomicBool::new(false));
+        let inner = Arc::new(Inner {
+            address: address.clone(),
+            state: Mutex::new(state),
+            fault,
+            serial,
+            has_console,
+        });
         BMCS.lock().unwrap().insert(address, inner.clone());
         Self { inner, password_is_right: true }
     }
@@ -75,6 +86,12 @@ impl FakeBmc {
     /// Somebody is at the machine itself, and switches it on.
     pub(crate) fn press_power(&self) {
         self.inner.state.lock().unwrap().power = Power::On;
+    }
+
+    /// Its serial console, which it has from here on.
+    pub(crate) fn serial(&self) -> &Serial {
+        self.inner.has_console.store(true, Ordering::SeqCst);
+        &self.inner.serial
     }
 
     /// The power commands that were taken, in order.
@@ -118,7 +135,8 @@ impl FakeBmc {
 #[async_trait]
 impl Bmc for FakeBmc {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { reset: true, soft_power: true, set_boot: true, read_boot: true, console: false }
+        let console = self.inner.has_console.load(Ordering::SeqCst);
+        Capabilities { reset: true, soft_power: true, set_boot: true, read_boot: true, console }
     }
 
     async fn power(&self, _node: &Node) -> Result<Power, BmcError> {
@@ -153,6 +171,17 @@ impl Bmc for FakeBmc {
     async fn boot(&self, _node: &Node) -> Result<Option<BootOverride>, BmcError> {
         self.check()?;
         Ok(self.inner.state.lock().unwrap().boot)
+    }
+
+    async fn open_console(&self, _node: &Node) -> Result<Console, BmcError> {
+        self.check()?;
+        self.inner.serial.open()
+    }
+
+    async fn reset_console(&self, _node: &Node) -> Result<(), BmcError> {
+        self.check()?;
+        self.inner.serial.reset().await;
+        Ok(())
     }
 }
 

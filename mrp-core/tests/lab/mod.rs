@@ -33,11 +33,12 @@ use mrp_core::service::runs::StartRun;
 use mrp_core::store::{EventFilter, EventStore, Page, UserStore};
 use mrp_core::user::User;
 use mrp_core::{Actor, Error, Provisioner};
-use mrp_store::{FsBlobs, SqlStore};
+use mrp_store::{ConsoleLimits, FsBlobs, FsConsoles, SqlStore};
 use tempfile::TempDir;
 
 pub(crate) mod bmc;
 pub(crate) mod renderer;
+pub(crate) mod serial;
 
 use bmc::FakeBmc;
 
@@ -297,9 +298,11 @@ async fn builder(
         None => SqlStore::open_sqlite(&folder.path().join("mrp.db")).await.unwrap(),
     };
     let blobs = FsBlobs::open(&folder.path().join("images")).await.unwrap();
+    let consoles = FsConsoles::open(&folder.path().join("consoles"), ConsoleLimits::default()).unwrap();
     let builder = Provisioner::builder()
         .store(store.clone())
         .blobs(blobs)
+        .console_record(consoles)
         .bmc_drivers(Drivers::new().with::<FakeBmc>())
         .renderer(renderer::PlainRenderer)
         .neighbours(StrangersCable)

@@ -62,6 +62,11 @@ impl ClaimStore for SqlStore {
         query.execute(&self.write).await.map_err(failed).map(drop)
     }
 
+    async fn release_claim(&self, name: &str, holder: &str) -> StoreResult<()> {
+        let query = sql("DELETE FROM claims WHERE name = $1 AND holder = $2").bind(name).bind(holder);
+        query.execute(&self.write).await.map_err(failed).map(drop)
+    }
+
     async fn release_claims(&self, holder: &str) -> StoreResult<()> {
         let query = sql("DELETE FROM claims WHERE holder = $1").bind(holder);
         query.execute(&self.write).await.map_err(failed).map(drop)

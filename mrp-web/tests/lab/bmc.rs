@@ -1,13 +1,17 @@
 //! A BMC in memory: the driver of the lab. By address: `127.0.0.1` works, `127.0.0.98` and `.99` are silent,
-//! `127.0.0.97` breaks the protocol, `127.0.0.96` is slow.
+//! `127.0.0.97` breaks the protocol, `127.0.0.96` is slow. The one that works has a serial console, which sends back what is
+//! typed.
 
 use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use mrp_core::bmc::{
-    Bmc, BmcConfig, BmcError, BootOverride, Capabilities, Drivers, Node, OpenBmc, Power, PowerAction,
+    Bmc, BmcConfig, BmcError, BootOverride, Capabilities, Console, ConsoleInput, Drivers, Node, OpenBmc,
+    Power, PowerAction,
 };
+use tokio::sync::mpsc;
 
 /// The password that BMCs had in the recording.
 const RECORDED_PASSWORD: &str = "linaro";
@@ -22,6 +26,7 @@ pub(crate) struct MemoryBmc<const MOONSHOT: bool> {
     password_is_right: bool,
     power: Mutex<Power>,
     boot: Mutex<Option<BootOverride>>,
+    console: Mutex<Option<mpsc::Sender<Result<Bytes, BmcError>>>>,
 }
 
 impl<const MOONSHOT: bool> MemoryBmc<MOONSHOT> {
@@ -45,7 +50,13 @@ impl<const MOONSHOT: bool> MemoryBmc<MOONSHOT> {
 #[async_trait]
 impl<const MOONSHOT: bool> Bmc for MemoryBmc<MOONSHOT> {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { reset: true, soft_power: true, set_boot: true, read_boot: true, console: false }
+        Capabilities {
+            reset: true,
+            soft_power: true,
+            set_boot: true,
+            read_boot: true,
+            console: self.address == "127.0.0.1",
+        }
     }
 
     async fn power(&self, _node: &Node) -> Result<Power, BmcError> {
@@ -72,6 +83,36 @@ impl<const MOONSHOT: bool> Bmc for MemoryBmc<MOONSHOT> {
         self.reach().await?;
         Ok(*self.boot.lock().unwrap())
     }
+
+    async fn open_console(&self, _node: &Node) -> Result<Console, BmcError> {
+        self.reach().await?;
+        let (output, reader) = mpsc::channel(32);
+        let (input, mut typed) = mpsc::channel(32);
+        let before = self.console.lock().unwrap().replace(output.clone());
+        if before.is_some_and(|before| !before.is_closed()) {
+            return Err(BmcError::ConsoleTaken { address: self.address.clone() });
+        }
+        let echo = output.downgrade();
+        tokio::spawn(async move {
+            while let (Some(input), Some(output)) = (typed.recv().await, echo.upgrade()) {
+                let bytes = match input {
+                    ConsoleInput::Bytes(bytes) => bytes,
+                    ConsoleInput::Break => Bytes::from_static(b"<break>"),
+                };
+                let _ = output.send(Ok(bytes)).await;
+            }
+        });
+        Ok(Console { output: reader, input })
+    }
+
+    async fn reset_console(&self, _node: &Node) -> Result<(), BmcError> {
+        self.reach().await?;
+        let before = self.console.lock().unwrap().take();
+        if let Some(before) = before {
+            let _ = before.send(Err(BmcError::ConsoleTaken { address: self.address.clone() })).await;
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -89,6 +130,7 @@ impl<const MOONSHOT: bool> OpenBmc for MemoryBmc<MOONSHOT> {
                 || config.password.expose() == RECORDED_PASSWORD,
             power: Mutex::new(Power::On),
             boot: Mutex::new(None),
+            console: Mutex::default(),
         })
     }
 }

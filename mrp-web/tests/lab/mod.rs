@@ -14,7 +14,7 @@ use mrp_core::clock::{Clock, ManualClock};
 use mrp_core::id::Timestamp;
 use mrp_core::secret::{Secret, ServerKey};
 use mrp_core::{Provisioner, Settings};
-use mrp_store::{FsBlobs, SqlStore};
+use mrp_store::{ConsoleLimits, FsBlobs, FsConsoles, SqlStore};
 use mrp_web::{MachineConfig, PeopleConfig, Tls, Web};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
@@ -96,6 +96,7 @@ pub(crate) struct Lab {
     pub(crate) folder: TempDir,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) store: SqlStore,
+    _consoles_folder: TempDir,
     stop: watch::Sender<bool>,
     doors: Vec<JoinHandle<()>>,
 }
@@ -111,6 +112,8 @@ impl Lab {
             None => seed::made().await,
         };
         let blobs = FsBlobs::open(folder.path()).await.unwrap();
+        let consoles_folder = TempDir::new().unwrap();
+        let consoles = FsConsoles::open(consoles_folder.path(), ConsoleLimits::default()).unwrap();
         let listener = Web::listen("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
         let machines = listener.local_addr();
         let clock = Arc::new(ManualClock::at(Timestamp(1_800_000_000_000)));
@@ -123,6 +126,7 @@ impl Lab {
         let service = Provisioner::builder()
             .store(store.clone())
             .blobs(blobs)
+            .console_record(consoles)
             .bmc_drivers(setup.drivers.unwrap_or_else(bmc::drivers))
             .clock(clock.clone() as Arc<dyn Clock>)
             .key(key)
@@ -157,7 +161,18 @@ impl Lab {
             .timeout(Duration::from_secs(60))
             .build()
             .unwrap();
-        Self { service, people, machines, http, folder, clock, store, stop, doors }
+        Self {
+            service,
+            people,
+            machines,
+            http,
+            folder,
+            clock,
+            store,
+            _consoles_folder: consoles_folder,
+            stop,
+            doors,
+        }
     }
 
     /// The address of a path: `/boot`, `/dhcp` and the like are the machines' door's.

@@ -25,6 +25,11 @@ pub(super) async fn life(store: &dyn Store) -> Outcome {
     same("a name that nobody has", &store.claim_named("bmc:2").await?, &None)?;
     same("claims by prefix", &store.claims("bmc:").await?, &vec![b.clone(), wanted("bmc:10", "a", 400)])?;
     same("another prefix", &store.claims("server:").await?, &vec![wanted("server:a", "a", 400)])?;
+    store.release_claim("server:a", "b").await?;
+    same("another's release", &store.claims("server:").await?, &vec![wanted("server:a", "a", 400)])?;
+    store.release_claim("server:a", "a").await?;
+    same("a claim that was released", &store.claim_named("server:a").await?, &None)?;
+    same("the other claims", &store.claim_named("bmc:10").await?, &Some(wanted("bmc:10", "a", 400)))?;
     store.release_claims("a").await?;
     same("what others have", &store.claims("").await?, &vec![b])
 }
