@@ -1,5 +1,6 @@
 //! The thread that writes for all machines.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -132,11 +133,6 @@ impl Writer {
 
     fn write(&mut self, machine: MachineId, waiting: &Waiting) -> io::Result<()> {
         let folder = self.root.join(machine.to_string());
-        if !self.newest.contains_key(&machine) {
-            make_folder(&folder)?;
-            let newest = newest(&folder, waiting.first)?;
-            self.newest.insert(machine, newest);
-        }
         if self.open_files >= OPEN_FILES {
             self.newest.values_mut().for_each(|newest| newest.file = None);
             self.open_files = 0;
@@ -148,7 +144,13 @@ impl Writer {
             marked.extend_from_slice(&waiting.bytes);
         }
         let bytes = if marked.is_empty() { &waiting.bytes } else { &marked };
-        let Some(newest) = self.newest.get_mut(&machine) else { return Ok(()) };
+        let newest = match self.newest.entry(machine) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                make_folder(&folder)?;
+                unknown.insert(newest(&folder, waiting.first)?)
+            }
+        };
         let is_full = newest.length > 0 && newest.length + bytes.len() as u64 > self.limits.segment();
         if is_full {
             sync(newest.file.take());
