@@ -32,6 +32,7 @@ EXCLUDED = {
     "get_api_root": "leads elsewhere",
     "get_old_docs": "leads elsewhere",
     "get_old_openapi": "leads elsewhere",
+    "attach_console": "a WebSocket",
     "log_out": "ends the token that asks; api.py logs out itself, once and again",
 }
 
@@ -60,6 +61,7 @@ def main():
     for line in failed:
         print(f"api: {line}")
     statuses = sum(sum(by_status.values()) for by_status in seen.values() if isinstance(by_status, dict))
+    print("api: not asked: " + "; ".join(f"{name} ({why})" for name, why in EXCLUDED.items()))
     print(f"api: {statuses} answers of {len(seen)} operations", flush=True)
     sys.exit(1 if failed else 0)
 

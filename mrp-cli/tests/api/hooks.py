@@ -39,6 +39,7 @@ ACCEPTED = [
     ("list_audit", "positive_data_acceptance", 400, "times begin in 1970"),
     ("get_free_addresses", "positive_data_acceptance", 400, "a made-up network has no range"),
     ("open_console", "positive_data_acceptance", 400, "a machine without a BMC has no console"),
+    ("take_console", "positive_data_acceptance", 400, "a machine without a BMC has no console"),
     ("create_token", "positive_data_acceptance", 400, "a made-up time may lie in the past"),
     ("render_preseed", "positive_data_acceptance", 400, "a made-up template may have a syntax error"),
     ("set_user", "positive_data_acceptance", 400, "one's own new password needs the one of before"),
@@ -55,6 +56,8 @@ ACCEPTED = [
     ("test_bmc", "not_a_server_error", 504, "a made-up BMC is silent"),
     ("set_power", "not_a_server_error", 502, "the machine has a made-up BMC"),
     ("set_power", "not_a_server_error", 504, "the machine has a made-up BMC"),
+    ("take_console", "not_a_server_error", 502, "the machine has a made-up BMC"),
+    ("take_console", "not_a_server_error", 504, "the machine has a made-up BMC"),
     ("provision", "not_a_server_error", 502, "the machine has a made-up BMC"),
     ("provision", "not_a_server_error", 504, "the machine has a made-up BMC"),
     ("start_run", "not_a_server_error", 502, "the machine has a made-up BMC"),
@@ -175,7 +178,8 @@ def restore(machine):
 # Objects that are in the path, by operation: those of the lab, or new ones.
 MACHINE_OPERATIONS = {
     "get_machine", "set_machine", "define_machine", "get_machine_detail", "list_interfaces", "create_interface",
-    "list_assignees", "get_power", "set_power", "get_state", "provision", "set_state", "open_console", "get_machine_tags",
+    "list_assignees", "get_power", "set_power", "get_state", "provision", "set_state", "open_console", "take_console",
+    "read_console", "get_machine_tags",
     "change_machine_tags",
 }
 MADE = {
@@ -202,7 +206,7 @@ def place(name, case):
         if name == "provision":
             for found in ask("GET", f"run?machine={case.path_parameters['id']}&active=true"):
                 ask("POST", f"run/{found['id']}/cancel", {})
-        if name in ("set_power", "provision", "open_console"):
+        if name in ("set_power", "provision", "open_console", "take_console"):
             restore(case.path_parameters["id"])
     elif name in MADE:
         case.path_parameters["id"] = fresh(MADE[name])
