@@ -19,7 +19,7 @@ use crate::peer::{PeerAct, PeerActor, PeerAnswer, PeerError, Peers, Proof, WINDO
 use crate::run::{Run, RunId, StageKind};
 use crate::service::power::{PowerRequest, PowerStatus};
 use crate::service::{Provisioner, lock};
-use crate::store::RunFilter;
+use crate::store::{RunFilter, StoreError};
 
 /// One of several servers on one database.
 #[derive(Debug, Clone)]
@@ -253,9 +253,13 @@ impl Provisioner {
 
     /// Gives up this server's claims: others need not wait for them to lapse.
     pub(crate) async fn leave_cluster(&self) {
-        if let Some(cluster) = &self.0.cluster
-            && let Err(error) = self.store().release_claims(&cluster.id).await
-        {
+        let Some(cluster) = &self.0.cluster else { return };
+        let mut released = self.store().release_claims(&cluster.id).await;
+        // A database that was restarted a moment ago fails the first statement of a connection of before.
+        if matches!(released, Err(StoreError::Unavailable(_))) {
+            released = self.store().release_claims(&cluster.id).await;
+        }
+        if let Err(error) = released {
             tracing::warn!(%error, "the claims of this server stay until they lapse");
         }
     }

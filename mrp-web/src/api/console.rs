@@ -50,6 +50,7 @@ pub(super) fn routes() -> Vec<Route> {
             .query("text", Kind::Text, "Only lines that have this text, whatever its case")
             .query("format", Kind::Pattern("^(text|ndjson)$"), "`text` by default")
             .answers_text(200, "text/plain")
+            .answers_text(200, "application/x-ndjson")
             .refuses(&[409]),
         Route::new("GET", "/api/v1/machine/{id}/console/ws", "attach_console", Who::Ticket, attach)
             .about("A machine's console, as a WebSocket")
