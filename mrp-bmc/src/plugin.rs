@@ -1,7 +1,7 @@
 //! BMC drivers that are not linked in: executables, and dynamic libraries in a process of their own or in the server's.
 //!
-//! The protocol is `mrp_core::plugin`'s, and so is each message. What differs is the carrier: [`executable`] writes lines,
-//! [`host`] frames, [`library`] calls C functions. All that waits for answers is written once (`client`), and so is what starts,
+//! The protocol is `mrp_core::plugin`'s, and so is each message. What differs is the carrier: `executable` writes lines,
+//! [`host`] frames, `library` calls C functions. All that waits for answers is written once (`client`), and so is what starts,
 //! watches and ends a process (`process`). [`Plugin`] is one plugin whatever carries it; [`folder`] finds those of a site.
 
 mod bmc;

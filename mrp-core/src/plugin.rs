@@ -1,4 +1,4 @@
-//! Drivers that are not linked in: the protocol that they speak, the C ABI that carries it, and [`export_bmc!`].
+//! Drivers that are not linked in: the protocol that they speak, the C ABI that carries it, and [`export_bmc!`](crate::export_bmc).
 //!
 //! One contract, whatever carries it: an operation's name, a request and a reply in JSON ([`message`]). A dynamic library
 //! offers it by the C ABI of [`abi`], an executable by the lines of [`line`](mod@line). `plugins/README.md` is the contract

@@ -1,5 +1,5 @@
 //! Consoles: watching one, typing on it, its record, and the tickets that open one. One session per machine is held by
-//! the server that drives its BMC; [`broker`] says when, [`session`] how, [`audience`] for whom.
+//! the server that drives its BMC; `broker` says when, `session` how, `audience` for whom.
 //!
 //! A console is for the machine's holders and for admins. A holder sees what came since they have the machine: what
 //! was printed or typed for somebody else before is not theirs.

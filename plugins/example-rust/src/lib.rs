@@ -1,6 +1,6 @@
 //! mrp plugin `example-rust`: a BMC that takes a line of text over TCP and answers one.
 //!
-//! Replace [`ExampleRustBmc::ask`] with what your BMC speaks.
+//! Replace `ExampleRustBmc::ask` with what your BMC speaks.
 
 use std::time::Duration;
 
