@@ -54,7 +54,8 @@ impl Events {
             Format::Table => line(words(event)),
         };
         events.iter().try_for_each(show)?;
-        let after = events.last().map(|event| event.id.get());
+        // From 0 on where there was none yet: what comes before the stream opens is not missed.
+        let after = Some(events.last().map_or(0, |event| event.id.get()));
         let mut stream = EventStream::<Event>::open(&session.client, parameters, after);
         loop {
             show(&stream.next().await?)?;
