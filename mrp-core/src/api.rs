@@ -25,7 +25,7 @@ pub use console::{ConsoleLine, ConsoleLineKind, ConsoleNotice, ConsoleRequest, C
 pub use lab::{DiscoveredMachine, FreeAddresses, NetworkAddress, SeenPower, TagChange, Tags};
 
 /// One line of text: no control characters.
-const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+pub const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 
 /// Lines of text: no control characters but those between lines and words.
 const LINES: &str = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$";

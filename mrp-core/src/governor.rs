@@ -6,7 +6,7 @@
 //! login nothing is polled until a command of a person succeeds or the entry changes: another attempt with the same
 //! password may lock the account.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -78,9 +78,8 @@ struct Inner {
 /// What is remembered of a BMC.
 #[derive(Debug, Default)]
 struct Record {
-    /// Milliseconds and success of the last commands; a ring.
-    commands: Vec<(u32, bool)>,
-    next: usize,
+    /// Milliseconds and success of the last commands.
+    commands: VecDeque<(u32, bool)>,
     waiting: usize,
     last_end: Option<Instant>,
     failures: u32,
@@ -189,13 +188,10 @@ impl Record {
             return;
         }
         let took = u32::try_from((ended - started).as_millis()).unwrap_or(u32::MAX);
-        let command = (took, error.is_none());
-        if self.commands.len() < WINDOW {
-            self.commands.push(command);
-        } else {
-            self.commands[self.next] = command;
+        if self.commands.len() == WINDOW {
+            self.commands.pop_front();
         }
-        self.next = (self.next + 1) % WINDOW;
+        self.commands.push_back((took, error.is_none()));
         if !matches!(error, Some(BmcError::Unreachable { .. } | BmcError::Timeout { .. })) {
             self.last_contact = Some(now);
         }
@@ -218,8 +214,7 @@ impl Record {
         let mut times: Vec<u32> =
             self.commands.iter().filter(|(_, good)| *good).map(|(took, _)| *took).collect();
         times.sort_unstable();
-        let quantile =
-            |percent: usize| times.get((times.len() * percent / 100).min(times.len().saturating_sub(1)));
+        let quantile = |percent: usize| times.get(times.len() * percent / 100).copied();
         let state = if self.refused {
             BmcState::Refused
         } else if self.failures >= failures {
@@ -235,8 +230,8 @@ impl Record {
             state,
             commands: u32::try_from(self.commands.len()).unwrap_or(u32::MAX),
             succeeded: u32::try_from(times.len()).unwrap_or(u32::MAX),
-            p50_ms: quantile(50).copied(),
-            p95_ms: quantile(95).copied(),
+            p50_ms: quantile(50),
+            p95_ms: quantile(95),
             last_contact: self.last_contact,
             last_failure: self.last_failure.as_ref().map(|(at, _)| *at),
             failure: self.last_failure.as_ref().map(|(_, words)| words.clone()),

@@ -2,15 +2,15 @@
 
 use std::net::Ipv4Addr;
 
-/// How many addresses a refusal names.
-const NAMED: usize = 10;
-
 use ipnet::Ipv4Net;
 
 use crate::error::Error;
 use crate::id::Id;
 use crate::mac::MacAddr;
 use crate::machine::{Addressing, InterfaceId, MachineId};
+
+/// How many addresses a refusal names.
+const NAMED: usize = 10;
 
 /// Identifies a [`Network`].
 pub type NetworkId = Id<Network>;
@@ -70,6 +70,12 @@ impl Network {
             Addressing::Static(address) => (self.static_net, address),
         };
         self.subnet.contains(&address) && range.is_some_and(|range| range.contains(&address))
+    }
+
+    /// True if both have the same subnet and ranges.
+    pub fn has_ranges_of(&self, other: &Network) -> bool {
+        (self.subnet, self.static_net, self.reserved_net)
+            == (other.subnet, other.static_net, other.reserved_net)
     }
 
     /// Refuses, in words, a change that takes the room from addresses that interfaces have.

@@ -173,6 +173,8 @@ pub trait BmcStore {
     async fn bmc_nodes(&self) -> StoreResult<Vec<BmcNode>>;
     /// How BMCs have been of late, by BMC; none for those that nothing was asked of.
     async fn bmc_health(&self) -> StoreResult<Vec<(BmcId, BmcHealth)>>;
+    /// The same of one BMC.
+    async fn bmc_health_of(&self, id: BmcId) -> StoreResult<Option<BmcHealth>>;
     /// Keeps what was learned of BMCs and of the power behind them. What was removed meanwhile is left out.
     async fn put_bmc_sightings(&self, sightings: &BmcSightings) -> StoreResult<()>;
 }

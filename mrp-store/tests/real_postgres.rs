@@ -358,7 +358,7 @@ fn note(text: &str) -> Journal {
         text: text.into(),
         data: serde_json::Value::Null,
     };
-    Journal { events: vec![event], audit: Vec::new(), under: None }
+    Journal { events: vec![event], ..Journal::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -140,7 +140,7 @@ fn common_schema() -> Value {
             },
             "keep_alive_ms": {
                 "type": "integer", "minimum": 100, "maximum": 50_000, "default": 20_000,
-                "description": "How often an open console asks the BMC whether it still has it. BMCs end sessions that                                 were idle for a minute; make it shorter for one that is less patient."
+                "description": "How often an open console asks the BMC whether it still has it. BMCs end sessions that were idle for a minute; make it shorter for one that is less patient."
             }
         }
     })
@@ -149,20 +149,10 @@ fn common_schema() -> Value {
 /// Reads the options and the login of a BMC's configuration.
 pub(crate) fn read(config: &BmcConfig, quirks: Quirks) -> Result<(Options, Login), BmcError> {
     let options = &config.options;
-    let known = [
-        "cipher_suites",
-        "boot_expiry_off",
-        "boot_handshake",
-        "efi_disk_selector",
-        "retry_ms",
-        "tries",
-        "timeout_ms",
-        "keep_alive_ms",
-        "bridge",
-    ];
-    let known = if quirks.cartridges { &known[..known.len() - 1] } else { &known[..] };
-    if let Some(unknown) = options.keys().find(|key| !known.contains(&key.as_str())) {
-        let known = known.join(", ");
+    let schema = schema(quirks);
+    let known: Vec<&String> = schema["properties"].as_object().into_iter().flat_map(Map::keys).collect();
+    if let Some(unknown) = options.keys().find(|key| !known.contains(key)) {
+        let known = known.iter().map(|key| key.as_str()).collect::<Vec<_>>().join(", ");
         return Err(BmcError::Config(format!("there is no option {unknown:?}; the options are: {known}")));
     }
     let tries = integer(options, "tries", 5, 1, 50)?;

@@ -242,7 +242,7 @@ fn journal(text: &str) -> Journal {
     let token = Some(TokenRef { id: Id::new(7), description: "for CI".into() });
     let (name, changes) = (text.into(), json!({"a": [1, 2]}));
     let entry = NewAudit { at: AT, actor, token, action, object, name, changes };
-    Journal { events: vec![event(None, text)], audit: vec![entry], under: None }
+    Journal { events: vec![event(None, text)], audit: vec![entry], ..Journal::default() }
 }
 
 fn user(name: &str) -> User {

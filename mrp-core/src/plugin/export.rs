@@ -9,7 +9,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError};
@@ -20,6 +20,7 @@ use super::message::{BootReply, Empty, Hello, OpenReply, Operation, PowerReply, 
 use super::{MAX_MESSAGE, VERSION};
 use crate::bmc::{Bmc, BmcConfig, Capabilities, Console, ConsoleInput, Node, OpenBmc};
 use crate::plugin::message::NodeRequest;
+use crate::service::lock;
 
 /// Bytes that may be typed at a console at once, and pieces that its driver has not taken yet; more are refused.
 const MAX_TYPED: usize = 1 << 16;
@@ -337,9 +338,4 @@ async fn carry(
         reason = printed => reason,
         () = wanted_no_more => Ok(()),
     }
-}
-
-/// A panic inside a call leaves nothing half-changed behind these locks.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -122,6 +122,15 @@ impl Bmcs<'_> {
         Ok(health)
     }
 
+    /// How one has been of late.
+    pub async fn health_of(&self, actor: &Actor, id: BmcId) -> Result<BmcHealth, Error> {
+        actor.require_admin()?;
+        match self.0.open_health_of(id) {
+            Some(health) => Ok(health),
+            None => Ok(self.0.store().bmc_health_of(id).await?.unwrap_or_default()),
+        }
+    }
+
     /// One BMC.
     pub async fn get(&self, actor: &Actor, id: BmcId) -> Result<BmcEntry, Error> {
         actor.require_admin()?;

@@ -125,7 +125,7 @@ impl Provisioner {
     }
 
     pub(crate) async fn record_event(&self, event: NewEvent) -> Result<(), Error> {
-        self.store().record(&Journal { events: vec![event], audit: Vec::new(), under: None }).await?;
+        self.store().record(&Journal { events: vec![event], ..Journal::default() }).await?;
         self.announce();
         Ok(())
     }

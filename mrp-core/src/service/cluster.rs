@@ -4,7 +4,7 @@
 //! rows that lapse unless their holder renews them. A server that has died has its BMCs taken over by whoever needs
 //! them next, and its runs by whoever drives BMCs. The servers' clocks have to agree within a fraction of the lease.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ impl Drop for Powering {
 
 /// What the names of claims begin with by which servers say that they drive BMCs.
 const DRIVER: &str = "driver:";
+/// What the names of claims on BMCs begin with.
+const BMC: &str = "bmc:";
 
 enum Owner {
     Here,
@@ -73,8 +75,9 @@ impl Cluster {
     }
 }
 
-fn claim_of(bmc: BmcId) -> String {
-    format!("bmc:{bmc}")
+/// The name of the claim on a BMC.
+pub(crate) fn claim_of(bmc: BmcId) -> String {
+    format!("{BMC}{bmc}")
 }
 
 impl Provisioner {
@@ -164,10 +167,24 @@ impl Provisioner {
         }
     }
 
+    /// True if this server may drive BMCs: the only one, or one with that role.
+    pub(crate) fn may_drive(&self) -> bool {
+        self.0.cluster.as_ref().is_none_or(|cluster| cluster.drives_bmcs)
+    }
+
     /// True if this server drives a BMC, which it claims if nobody does.
-    pub(crate) async fn drives(&self, bmc: BmcId) -> bool {
-        let Some(cluster) = &self.0.cluster else { return true };
-        cluster.drives_bmcs && matches!(self.owner(cluster, bmc).await, Ok(Owner::Here))
+    pub(crate) async fn drives(&self, bmc: BmcId) -> Result<bool, Error> {
+        let Some(cluster) = &self.0.cluster else { return Ok(true) };
+        Ok(self.may_drive() && matches!(self.owner(cluster, bmc).await?, Owner::Here))
+    }
+
+    /// Names of claims on BMCs that other servers have.
+    pub(crate) async fn claimed_elsewhere(&self) -> Result<HashSet<String>, Error> {
+        let Some(cluster) = &self.0.cluster else { return Ok(HashSet::new()) };
+        let now = self.now();
+        let claims = self.store().claims(BMC).await?.into_iter();
+        let others = claims.filter(|claim| claim.holder != cluster.id && !claim.has_lapsed(now));
+        Ok(others.map(|claim| claim.name).collect())
     }
 
     /// Refuses where another server drives the BMC: its console is there, and its record too.
@@ -331,8 +348,7 @@ impl Provisioner {
     }
 
     async fn test_for_peer(&self, actor: &PeerActor, bmc: BmcId, node: String) -> Result<PeerAnswer, Error> {
-        let Some(cluster) = &self.0.cluster else { return Ok(PeerAnswer::NotMine) };
-        if !matches!(self.owner(cluster, bmc).await?, Owner::Here) {
+        if !self.drives(bmc).await? {
             return Ok(PeerAnswer::NotMine);
         }
         let actor = self.actor_of(actor).await?;

@@ -12,10 +12,11 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::actor::{Actor, forbidden};
-use crate::bmc::{Bmc, BmcError, ConsoleInput};
+use crate::bmc::{Bmc, BmcError, ConsoleInput, Node};
 use crate::console::{ConsoleTicket, Frame, FrameContent, TICKET_LIFE};
 use crate::error::Error;
 use crate::event::EventKind;
+use crate::governor::Governed;
 use crate::id::Timestamp;
 use crate::machine::{Machine, MachineId};
 use crate::secret::{Secret, random_bytes};
@@ -169,18 +170,18 @@ impl Consoles<'_> {
     /// admins.
     pub async fn take(&self, actor: &Actor, machine: MachineId) -> Result<(), Error> {
         let row = self.0.held_machine(actor, machine).await?;
-        self.require_console(&row).await?;
+        let (bmc, node) = self.require_console(&row).await?;
         let (service, actor) = (self.0.clone(), actor.clone());
-        self.0.run_to_end(async move { service.take_console(&actor, row).await }).await
+        self.0.run_to_end(async move { service.take_console(&actor, row, bmc, node).await }).await
     }
 
     /// A console that there is, and that this server may hold.
-    async fn require_console(&self, machine: &Machine) -> Result<(), Error> {
+    async fn require_console(&self, machine: &Machine) -> Result<(Governed, Node), Error> {
         self.0.require_console_here(machine).await?;
         let bmc = self.0.bmc_of(machine).await?;
-        let (bmc, _) = bmc.ok_or_else(|| Error::Refused("console requires a BMC".into()))?;
+        let (bmc, node) = bmc.ok_or_else(|| Error::Refused("console requires a BMC".into()))?;
         if bmc.capabilities().console {
-            Ok(())
+            Ok((bmc, node))
         } else {
             Err(BmcError::Unsupported("the serial console").into())
         }
@@ -222,10 +223,13 @@ impl Consoles<'_> {
 }
 
 impl Provisioner {
-    async fn take_console(&self, actor: &Actor, machine: Machine) -> Result<(), Error> {
-        let Some((bmc, node)) = self.bmc_of(&machine).await? else {
-            return Err(Error::Refused("console requires a BMC".into()));
-        };
+    async fn take_console(
+        &self,
+        actor: &Actor,
+        machine: Machine,
+        bmc: Governed,
+        node: Node,
+    ) -> Result<(), Error> {
         bmc.reset_console(&node).await?;
         let text = format!("console taken from its session by {}", actor.name);
         let draft = self.draft(actor)?.audit("take_console", "machine", &machine.name, Value::Null);

@@ -203,8 +203,8 @@ impl Interfaces<'_> {
         self.get(actor, machine, id).await
     }
 
-    /// Stores an interface, as it was and is to be, with the address that is wanted. Of several who want any address at once, each gets its own:
-    /// whoever finds an address taken chooses again among those that are free then.
+    /// Stores an interface, as it was and is to be, with the address that is wanted. Of several who want any address at
+    /// once, each gets its own: whoever finds an address taken chooses again among those that are free then.
     async fn store_with_address(
         &self,
         actor: &Actor,

@@ -60,7 +60,7 @@ pub async fn rotate(
             name: "server key".into(),
             changes: json!({"bmcs": resealed.len()}),
         };
-        let journal = Journal { events: Vec::new(), audit: vec![entry], under: None };
+        let journal = Journal { audit: vec![entry], ..Journal::default() };
         match store.rotate_key(&old.check_value(), &new.check_value(), &resealed, now, &journal).await {
             Err(StoreError::Stale) => {}
             Err(StoreError::InUse { what }) => return Err(Error::Conflict(in_use(&what))),

@@ -274,7 +274,7 @@ impl Machines<'_> {
         let ends_run = matches!(state, MachineState::Ready | MachineState::Error);
         if ends_run && let Some(run) = self.0.store().active_run(id).await? {
             let seen = Observation::StateSet { ok: state == MachineState::Ready, by: actor.name.clone() };
-            if self.0.end_run(run.id, seen, actor, entry(&machine)?.done()).await? {
+            if self.0.observe_with(run.id, seen, actor, entry(&machine)?.done()).await? {
                 return Ok(());
             }
         }

@@ -11,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::bmc_entry::{BmcId, BmcNode, BmcSightings};
 use crate::error::Error;
+use crate::governor::Governed;
 use crate::health::{BmcHealth, BmcState};
 use crate::machine::SeenPower;
 use crate::service::{Provisioner, lock};
@@ -39,7 +40,7 @@ pub struct Swept {
 
 impl Provisioner {
     pub(crate) fn start_polling(&self) {
-        let Some(polling) = self.settings().polling else { return };
+        let Some(polling) = self.settings().polling.filter(|_| self.may_drive()) else { return };
         let service = self.clone();
         self.start_loop(async move {
             let mut ticks = tokio::time::interval(polling.every);
@@ -86,7 +87,7 @@ impl Provisioner {
 
     async fn poll_bmc(self, nodes: Vec<BmcNode>, seen: mpsc::Sender<BmcSightings>) -> Swept {
         let Some(id) = nodes.first().map(|node| node.bmc) else { return Swept::default() };
-        if !self.drives(id).await {
+        if !self.drives(id).await.unwrap_or(false) {
             return Swept::default();
         }
         // As it is by now. One that is gone has no machines any more; whoever uses a wrong one is told why.
@@ -125,9 +126,17 @@ impl Provisioner {
     /// The health of the BMCs that this server has asked.
     pub(crate) fn open_health(&self) -> Vec<(BmcId, BmcHealth)> {
         let open = lock(&self.0.open_bmcs);
-        let health = open.iter().map(|(id, (_, bmc))| (*id, bmc.health()));
-        health.filter(|(_, health)| health.state != BmcState::Unknown).collect()
+        open.iter().filter_map(|(id, (_, bmc))| Some((*id, asked(bmc)?))).collect()
     }
+
+    /// The health of a BMC, if this server has asked it.
+    pub(crate) fn open_health_of(&self, id: BmcId) -> Option<BmcHealth> {
+        lock(&self.0.open_bmcs).get(&id).and_then(|(_, bmc)| asked(bmc))
+    }
+}
+
+fn asked(bmc: &Governed) -> Option<BmcHealth> {
+    Some(bmc.health()).filter(|health| health.state != BmcState::Unknown)
 }
 
 impl Swept {

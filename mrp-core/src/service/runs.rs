@@ -70,7 +70,7 @@ impl Runs<'_> {
         let name = self.0.load_machine(run.machine).await?.name;
         let entry = self.0.draft(actor)?.audit("cancel", "machine", &name, json!({"run": id})).done();
         let seen = Observation::Cancelled { how: format!("cancelled by {}", actor.name) };
-        if !self.0.end_run(id, seen, actor, entry).await? {
+        if !self.0.observe_with(id, seen, actor, entry).await? {
             return Err(Error::Conflict(format!("run {id} has ended")));
         }
         self.get(actor, id).await
@@ -278,29 +278,27 @@ impl Provisioner {
         actor: &Actor,
         event: Option<NewEvent>,
     ) -> Result<(), Error> {
-        let limits = self.settings().run;
-        let take = |run: &mut Run, now| run.observe(seen.clone(), &limits, now).then_some(());
-        let events = event.into_iter().collect();
-        let journal = Journal { events, audit: Vec::new(), under: None };
-        let changed = self.change_run(run, &actor.name, journal.clone(), take).await?;
-        if changed.is_none() && !journal.events.is_empty() {
+        let journal = Journal { events: event.into_iter().collect(), ..Journal::default() };
+        let changed = self.observe_with(run, seen, actor, journal.clone()).await?;
+        if !changed && !journal.events.is_empty() {
             self.store().record(&journal).await?;
             self.announce();
         }
         Ok(())
     }
 
-    /// A person ends a run, with an entry in the audit log. False if it had ended.
-    pub(crate) async fn end_run(
+    /// Lets a run take an observation, written with the journal. False, and nothing is written, if it changes nothing: the
+    /// run had ended.
+    pub(crate) async fn observe_with(
         &self,
         run: RunId,
         seen: Observation,
         actor: &Actor,
-        entry: Journal,
+        with: Journal,
     ) -> Result<bool, Error> {
         let limits = self.settings().run;
         let take = |run: &mut Run, now| run.observe(seen.clone(), &limits, now).then_some(());
-        Ok(self.change_run(run, &actor.name, entry, take).await?.is_some())
+        Ok(self.change_run(run, &actor.name, with, take).await?.is_some())
     }
 
     /// Reads a run, lets `decide` change it, and writes it with the journal and what its end means for the machine; decides

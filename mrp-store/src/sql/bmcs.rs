@@ -87,6 +87,11 @@ impl BmcStore for SqlStore {
         all(query.fetch_all(&self.read).await, |row| Ok((id(row, "bmc_id")?, json(row, "health")?)))
     }
 
+    async fn bmc_health_of(&self, id: BmcId) -> StoreResult<Option<BmcHealth>> {
+        let query = sql("SELECT health FROM bmc_health WHERE bmc_id = $1").bind(id.get());
+        one(query.fetch_optional(&self.read).await, |row| json(row, "health"))
+    }
+
     async fn put_bmc_sightings(&self, sightings: &BmcSightings) -> StoreResult<()> {
         let mut tx = self.begin().await?;
         for (bmc, health) in &sightings.health {

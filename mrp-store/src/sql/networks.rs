@@ -176,6 +176,9 @@ async fn refuse_loss(tx: &mut Tx, new: &Network) -> StoreResult<()> {
     let Some(old) = one(query.fetch_optional(&mut *tx).await, network)? else {
         return Err(StoreError::NotFound);
     };
+    if old.has_ranges_of(new) {
+        return Ok(());
+    }
     let addresses = interfaces::addresses(&mut *tx, Some(new.id)).await?;
     old.refuse_loss(new, &addresses).map_err(|what| StoreError::InUse { what })
 }

@@ -58,11 +58,13 @@ pub(super) async fn deleted_as_seen(
     seen: Seen<'_>,
     referred_by: &'static str,
 ) -> StoreResult<()> {
-    let mut query = QueryBuilder::new("SELECT revision FROM ");
-    query.push(table).push(" WHERE id = ").push_bind(id);
-    let row = query.build().fetch_optional(&mut *tx).await.map_err(failed)?.ok_or(StoreError::NotFound)?;
-    if seen.is_some_and(|seen| first(&row).is_ok_and(|revision: i64| !seen.contains(&revision))) {
-        return Err(StoreError::Stale);
+    if let Some(seen) = seen {
+        let mut query = QueryBuilder::new("SELECT revision FROM ");
+        query.push(table).push(" WHERE id = ").push_bind(id);
+        let row = query.build().fetch_optional(&mut *tx).await.map_err(failed)?;
+        if !seen.contains(&first(&row.ok_or(StoreError::NotFound)?)?) {
+            return Err(StoreError::Stale);
+        }
     }
     let mut query = QueryBuilder::new("DELETE FROM ");
     query.push(table).push(" WHERE id = ").push_bind(id);

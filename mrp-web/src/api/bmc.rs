@@ -1,7 +1,5 @@
 //! BMCs; admins only. A password goes in and never comes out.
 
-use std::collections::HashMap;
-
 use mrp_core::bmc::{Node, Privilege};
 use mrp_core::bmc_entry::{BmcEntry, BmcId};
 use mrp_core::health::BmcHealth;
@@ -60,14 +58,19 @@ pub(super) fn routes() -> Vec<Route> {
 struct TestBmc {
     /// Address behind the BMC.
     #[serde(default)]
-    #[schemars(length(max = 256), regex(pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$"))]
+    #[schemars(length(max = 256), regex(pattern = api::LINE))]
     node: String,
 }
 
 async fn list(call: Call) -> Answer {
     let bmcs = call.service().bmcs().list(call.actor()).await?;
     let health = call.service().bmcs().health(call.actor()).await?;
-    Pages::of(&call)?.answer(&call, bmcs, |bmc| bmc.id.get(), |bmc| view(bmc, &health))
+    Pages::of(&call)?.answer(
+        &call,
+        bmcs,
+        |bmc| bmc.id.get(),
+        |bmc| view(bmc, health.get(&bmc.id).cloned().unwrap_or_default()),
+    )
 }
 
 async fn get(call: Call) -> Answer {
@@ -123,10 +126,10 @@ fn spec(new: api::NewBmc) -> BmcSpec {
 }
 
 async fn shown(call: &Call, bmc: &BmcEntry) -> Result<api::Bmc, ApiError> {
-    Ok(view(bmc, &call.service().bmcs().health(call.actor()).await?))
+    Ok(view(bmc, call.service().bmcs().health_of(call.actor(), bmc.id).await?))
 }
 
-fn view(bmc: &BmcEntry, health: &HashMap<BmcId, BmcHealth>) -> api::Bmc {
+fn view(bmc: &BmcEntry, health: BmcHealth) -> api::Bmc {
     api::Bmc {
         id: bmc.id.get(),
         name: bmc.name.clone(),
@@ -140,6 +143,6 @@ fn view(bmc: &BmcEntry, health: &HashMap<BmcId, BmcHealth>) -> api::Bmc {
         }
         .to_owned(),
         options: bmc.options.clone(),
-        health: health.get(&bmc.id).cloned().unwrap_or_default(),
+        health,
     }
 }

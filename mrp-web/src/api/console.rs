@@ -1,6 +1,6 @@
 //! Consoles: tickets, the record, and the WebSocket.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -164,9 +164,7 @@ impl Format {
                 (Format::Raw, _) => {}
                 (Format::Lines, content) => {
                     let (_, bytes) = parts(content);
-                    let mut time = String::new();
-                    let _ = write!(time, "{} ", frame.at);
-                    written.extend_from_slice(time.as_bytes());
+                    let _ = write!(written, "{} ", frame.at);
                     written.extend_from_slice(bytes);
                     written.push(b'\n');
                 }

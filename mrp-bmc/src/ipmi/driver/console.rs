@@ -277,8 +277,8 @@ impl Carrier {
         Ok(())
     }
 
-    /// Any answer keeps the session, which characters alone do not with some BMCs. One that names another session than at first says that the console was taken; what
-    /// the number means differs between BMCs.
+    /// Any answer keeps the session, which characters alone do not with some BMCs. One that names another session than at
+    /// first says that the console was taken; what the number means differs between BMCs.
     fn alive(&mut self, event: Event, now: Instant) -> Result<(), BmcError> {
         let (code, data) = match event {
             Event::Answered { completion_code, data } => (completion_code, data),

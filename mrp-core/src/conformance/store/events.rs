@@ -14,7 +14,7 @@ pub(super) async fn lists(store: &dyn Store) -> Outcome {
         let text = format!("event {number}");
         new.push(NewEvent { run, kind, ..event(Some(machine), &text) });
     }
-    store.record(&Journal { events: new.clone(), audit: Vec::new(), under: None }).await?;
+    store.record(&Journal { events: new.clone(), ..Journal::default() }).await?;
     let all = store.events(&EventFilter::default()).await?;
     let again: Vec<NewEvent> = all.iter().cloned().map(unstored).collect();
     same("events", &again, &new)?;
@@ -43,7 +43,7 @@ pub(super) async fn lists(store: &dyn Store) -> Outcome {
         ids(&format!("events by {what}"), &store.events(&filter).await?, |event| event.id, &wanted)?;
     }
     let kinds = EventKind::ALL.map(|kind| NewEvent { kind, ..event(None, "of each kind") });
-    store.record(&Journal { events: kinds.to_vec(), audit: Vec::new(), under: None }).await?;
+    store.record(&Journal { events: kinds.to_vec(), ..Journal::default() }).await?;
     let filter = EventFilter { after: all.last().map(|event| event.id), ..none };
     let found: Vec<EventKind> = store.events(&filter).await?.iter().map(|event| event.kind).collect();
     same("every kind", &found, &EventKind::ALL.to_vec())
@@ -59,7 +59,7 @@ pub(super) async fn audit(store: &dyn Store) -> Outcome {
         store.record(&journal(name)).await?;
     }
     let by_hand = NewAudit { token: None, ..journal("four").audit.remove(0) };
-    store.record(&Journal { events: Vec::new(), audit: vec![by_hand], under: None }).await?;
+    store.record(&Journal { audit: vec![by_hand], ..Journal::default() }).await?;
     let all = store.audit(Id::NEW, 100).await?;
     let names: Vec<_> = all.iter().map(|entry| entry.name.as_str()).collect();
     same("audit", &names, &vec!["one", "two", "three", "four"])?;

@@ -188,8 +188,7 @@ pub(super) async fn removal(store: &dyn Store) -> Outcome {
     let (run, machine) = store.insert_run(&provision(&machine, None), &machine, &journal("run")).await?;
     let of = |machine: &Machine, text| Journal {
         events: vec![event(Some(machine.id), text)],
-        audit: Vec::new(),
-        under: None,
+        ..Journal::default()
     };
     store.record(&of(&machine, "its own")).await?;
     store.record(&of(&kept, "another's")).await?;

@@ -64,6 +64,8 @@ pub(super) async fn sightings(store: &dyn Store) -> Outcome {
     }
     let list = vec![(bmc.id, health(2))];
     same("health", &store.bmc_health().await?, &list)?;
+    same("health of one BMC", &store.bmc_health_of(bmc.id).await?, &Some(health(2)))?;
+    same("health of one that was not asked", &store.bmc_health_of(other.id).await?, &None)?;
     store.delete_bmc(other.id, None, &quiet()).await?;
     same("health after another BMC went", &store.bmc_health().await?, &list)?;
     store.delete_machine(&machine, &quiet()).await?;

@@ -13,9 +13,7 @@ pub(super) async fn ids(store: &dyn Store) -> Outcome {
     let second = store.insert_user(&user("alice"), &quiet()).await?;
     ensure(second.id > first.id, || format!("user {} came after user {}", second.id, first.id))?;
     let machine = stored_machine(store, "m1").await?;
-    store
-        .record(&Journal { events: vec![event(Some(machine.id), "x")], audit: Vec::new(), under: None })
-        .await?;
+    store.record(&Journal { events: vec![event(Some(machine.id), "x")], ..Journal::default() }).await?;
     let before = store.last_event().await?;
     store.delete_machine(&machine, &quiet()).await?;
     let again = store.insert_machine(&Machine::new("m1", machine.arch), &quiet()).await?;
@@ -48,7 +46,7 @@ pub(super) async fn values(store: &dyn Store) -> Outcome {
         same("an answer file's texts", &store.answer_file(stored.id).await?, &Some(stored))?;
         let data = json!({"text": text, text: [null, true, {"deep": [text]}]});
         let happened = NewEvent { data: data.clone(), actor: text.into(), ..event(None, text) };
-        store.record(&Journal { events: vec![happened], audit: Vec::new(), under: None }).await?;
+        store.record(&Journal { events: vec![happened], ..Journal::default() }).await?;
         let last = store.events(&EventFilter { last: 1, ..EventFilter::default() }).await?;
         let found: Vec<_> = last.iter().map(|event| (&*event.text, &*event.actor, &event.data)).collect();
         same("an event's texts", &found, &vec![(text, text, &data)])?;
@@ -60,7 +58,7 @@ pub(super) async fn values(store: &dyn Store) -> Outcome {
         same("an image's numbers", &store.image(stored.id).await?, &Some(stored))?;
         let happened =
             NewEvent { at, data: json!([u64::MAX, i64::MIN, -1, 0.5, 1e300]), ..event(None, "numbers") };
-        store.record(&Journal { events: vec![happened.clone()], audit: Vec::new(), under: None }).await?;
+        store.record(&Journal { events: vec![happened.clone()], ..Journal::default() }).await?;
         let last = store.events(&EventFilter { last: 1, ..EventFilter::default() }).await?;
         same("an event's time", &last.first().map(|event| event.at), &Some(at))?;
         same("an event's numbers", &last.first().map(|event| event.data.clone()), &Some(happened.data))?;
@@ -120,7 +118,7 @@ pub(super) async fn readers(store: &dyn Store) -> Outcome {
 async fn count_up(store: &dyn Store, mut machine: Machine, to: i64) -> Outcome {
     for boot_epoch in 1..=to {
         let happened = event(Some(machine.id), &boot_epoch.to_string());
-        let note = Journal { events: vec![happened], audit: Vec::new(), under: None };
+        let note = Journal { events: vec![happened], ..Journal::default() };
         machine = store.update_machine(&Machine { boot_epoch, ..machine }, &note).await?;
     }
     Ok(())

@@ -18,6 +18,7 @@ use crate::console::KeepOpen;
 use crate::error::Error;
 use crate::event::{Event, EventKind};
 use crate::machine::MachineId;
+use crate::service::cluster::claim_of;
 use crate::service::{Provisioner, lock};
 use crate::store::{EventFilter, MachineFilter, RunFilter};
 
@@ -217,7 +218,7 @@ impl Provisioner {
 
     /// Holds a machine's console if it has one and this server may.
     async fn open_if_ours(&self, machine: MachineId) -> Result<(), Error> {
-        if self.0.cluster.as_ref().is_some_and(|cluster| !cluster.drives_bmcs) {
+        if !self.may_drive() {
             return Ok(());
         }
         let Ok(row) = self.load_machine(machine).await else { return Ok(()) };
@@ -235,7 +236,7 @@ impl Provisioner {
 
     /// Opens what is to be open, and lets go what is not.
     async fn look_after_consoles(&self) -> Result<(), Error> {
-        let elsewhere = self.driven_elsewhere().await?;
+        let elsewhere = self.claimed_elsewhere().await?;
         let wanted = self.wanted_consoles().await?;
         for session in self.0.consoles.all() {
             let machine = self.store().machine(session.machine).await?;
@@ -244,7 +245,7 @@ impl Provisioner {
                 None => {
                     session.ask(Request::Stop("the machine or its BMC is gone".into()));
                 }
-                Some(bmc) if elsewhere.contains(&format!("bmc:{bmc}")) => {
+                Some(bmc) if elsewhere.contains(&claim_of(bmc)) => {
                     session.ask(Request::Stop("another server drives the BMC now".into()));
                 }
                 Some(_) if !wanted.contains(&session.machine) => self.release_console(&session),
@@ -280,15 +281,6 @@ impl Provisioner {
         for session in self.0.consoles.all() {
             session.ask(Request::Retry);
         }
-    }
-
-    /// Names of claims on BMCs that other servers have.
-    async fn driven_elsewhere(&self) -> Result<HashSet<String>, Error> {
-        let Some(cluster) = &self.0.cluster else { return Ok(HashSet::new()) };
-        let now = self.now();
-        let claims = self.store().claims("bmc:").await?.into_iter();
-        let others = claims.filter(|claim| claim.holder != cluster.id && !claim.has_lapsed(now));
-        Ok(others.map(|claim| claim.name).collect())
     }
 
     /// A server that does not reach the database cannot renew its claims: another one may take its BMCs, and two must

@@ -92,7 +92,7 @@ impl Session {
             service,
             session: session.clone(),
             requests,
-            link: connecting(String::new()),
+            link: ConsoleNotice::Link { connected: false, taken: false, text: String::new() },
             idle: None,
         };
         (session, holder)
@@ -340,10 +340,6 @@ async fn until(due: Option<Instant>) {
         Some(due) => sleep_until(due).await,
         None => std::future::pending().await,
     }
-}
-
-fn connecting(text: String) -> ConsoleNotice {
-    ConsoleNotice::Link { connected: false, taken: false, text }
 }
 
 /// Shows frames as one run of output between marks.
