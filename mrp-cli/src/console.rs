@@ -26,6 +26,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 pub(crate) enum Key {
     /// It is the machine's.
     Typed(Vec<u8>),
+    /// The terminal's own answer to what the machine asked it: where the cursor is, what it can do.
+    Answer(Vec<u8>),
     /// `~.`
     Leave,
     /// `~?`
@@ -57,6 +59,10 @@ impl Default for Keys {
 
 impl Keys {
     pub(crate) fn push(&mut self, bytes: &[u8]) -> VecDeque<Key> {
+        // Nobody has typed these, so that a line begins after them as before.
+        if is_answer(bytes) {
+            return VecDeque::from([Key::Answer(bytes.to_vec())]);
+        }
         let (mut keys, mut typed) = (VecDeque::new(), Vec::new());
         for &byte in bytes {
             if std::mem::take(&mut self.tilde) {
@@ -93,6 +99,16 @@ impl Keys {
         }
         keys
     }
+}
+
+/// True for a report of the cursor's place or of device attributes (ECMA-48, 8.3.14 and 8.3.24), which terminals send by
+/// themselves.
+fn is_answer(bytes: &[u8]) -> bool {
+    let report = bytes.strip_prefix(b"\x1b[").and_then(<[u8]>::split_last);
+    report.is_some_and(|(end, parameters)| {
+        let is_parameter = |byte: &u8| matches!(byte, b'0'..=b'9' | b';' | b'?' | b'>');
+        matches!(end, b'R' | b'c') && !parameters.is_empty() && parameters.iter().all(is_parameter)
+    })
 }
 
 /// A terminal that passes every key on; it is as before once this is dropped.
@@ -238,6 +254,8 @@ mod tests {
             (vec!["~t~?a"], vec![take.clone(), Key::Help, typed("a")]),
             (vec!["~B", "x~."], vec![Key::Ask(ConsoleRequest::Break), typed("x~.")]),
             (vec!["~\r~t"], vec![typed("~\r"), take]),
+            (vec!["\x1b[12;40R", "~."], vec![Key::Answer(b"\x1b[12;40R".to_vec()), Key::Leave]),
+            (vec!["\x1b[A", "~."], vec![typed("\x1b[A"), typed("~.")]),
         ] {
             assert_eq!(pressed(&chunks), expected, "{chunks:?}");
         }

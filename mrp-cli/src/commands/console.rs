@@ -18,6 +18,8 @@ use crate::exit::{Exit, Usage};
 use crate::output::{Format, clean};
 use crate::resolve;
 
+/// What Ctrl-C types.
+const CTRL_C: u8 = 3;
 /// How long after the connection was lost another one is tried.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -105,7 +107,7 @@ impl Console {
         }
         let connection = Connection::open(&session.client, machine, self.watch).await?;
         let terminal = if self.watch { None } else { Some(RawTerminal::enter().context("the terminal")?) };
-        let screen = Screen { raw: terminal.is_some(), printed: Printed::default() };
+        let screen = Screen { raw: terminal.is_some(), may_type: false, printed: Printed::default() };
         let outcome = carry(session, machine, connection, screen).await;
         drop(terminal);
         outcome
@@ -161,6 +163,9 @@ async fn carry(
                             }
                             Key::Ask(request) => connection.ask(&request).await,
                             Key::Typed(bytes) => connection.send(bytes).await,
+                            // Whoever has the keyboard has a terminal that answers.
+                            Key::Answer(_) if !screen.may_type => true,
+                            Key::Answer(bytes) => connection.send(bytes).await,
                         };
                     }
                     alive
@@ -171,7 +176,9 @@ async fn carry(
             _ = hang_up.recv() => return Err(Exit::FAILED.into()),
         };
         if !alive {
-            screen.say("the connection to the server is lost; trying again (~. leaves)");
+            // Half a line that was typed is nobody's any more.
+            keys = Keys::default();
+            screen.say("the connection to the server is lost; trying again (~. or Ctrl-C leaves)");
             let again = tokio::select! {
                 again = reconnect(session, machine, !screen.raw) => again?,
                 () = until_leave(&mut keyboard, &mut keys) => return Ok(()),
@@ -210,7 +217,8 @@ async fn next_key(keyboard: &mut Option<tokio::sync::mpsc::Receiver<Vec<u8>>>) -
 
 async fn until_leave(keyboard: &mut Option<tokio::sync::mpsc::Receiver<Vec<u8>>>, keys: &mut Keys) {
     while let Some(bytes) = next_key(keyboard).await {
-        if keys.push(&bytes).contains(&Key::Leave) {
+        // There is no machine that Ctrl-C could be for.
+        if bytes.contains(&CTRL_C) || keys.push(&bytes).contains(&Key::Leave) {
             return;
         }
     }
@@ -220,6 +228,8 @@ async fn until_leave(keyboard: &mut Option<tokio::sync::mpsc::Receiver<Vec<u8>>>
 struct Screen {
     /// Lines need their carriage return.
     raw: bool,
+    /// Nobody else has the keyboard.
+    may_type: bool,
     printed: Printed,
 }
 
@@ -234,7 +244,10 @@ impl Screen {
         self.output(&rest)
     }
 
-    fn notice(&self, notice: ConsoleNotice) {
+    fn notice(&mut self, notice: ConsoleNotice) {
+        if let ConsoleNotice::Keyboard { holder, yours } = &notice {
+            self.may_type = *yours || holder.is_none();
+        }
         match notice {
             ConsoleNotice::Keyboard { yours: true, .. } if self.raw => {
                 self.say("you have the keyboard; Enter ~. leaves, Enter ~? helps");

@@ -1,4 +1,4 @@
-"""A server's BMC: OpenIPMI's ipmi_sim, which asks a program of the lab to switch the machine.
+"""A server's BMC: OpenIPMI's ipmi_sim, which asks a program of the lab to switch the machine and has its serial port.
 
 ipmi_sim is one thread and waits for that program, so it only passes the question on by a socket (chassis.py); the lab
 answers it here. ipmi_sim keeps of boot flags the device alone: it does not report back that EFI was asked for.
@@ -26,6 +26,7 @@ set_working_mc 0x20
     guid a123456789abcdefa123456789abcd{number}
   endlan
   chassis_control "{control}"
+  sol "tcp:127.0.0.1:{serial}" 115200
   user 1 false "" "" user 10 none md2 md5 straight
   user 2 true "{user}" "{password}" admin 10 none md2 md5 straight
 """
@@ -52,7 +53,7 @@ class Bmc:
         program = f"{sys.executable} -I -S {Path(__file__).with_name('chassis.py')} {control}"
         lan, controller, state = folder / f"{name}.lan", folder / f"{name}.emu", folder / f"{name}.state"
         fields = {"name": name, "address": self.address, "number": number, "control": program}
-        lan.write_text(LAN.format(user=USER, password=PASSWORD, **fields))
+        lan.write_text(LAN.format(user=USER, password=PASSWORD, serial=machine.serial_port, **fields))
         controller.write_text(CONTROLLER)
         state.mkdir()
         processes.start(name, ["ipmi_sim", "-n", "-c", lan, "-f", controller, "-s", state])

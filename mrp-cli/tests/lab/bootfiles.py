@@ -48,6 +48,18 @@ say end
 while :; do sleep 3600; done
 """
 
+# A system of its own: it has a login on the serial console, and nothing else.
+LOGIN_INIT = r"""#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+hostname serial
+while :; do getty -L 115200 ttyS0 vt102; done
+"""
+ROOT_PASSWORD = "root of the lab"
+# openssl passwd -6 -salt lab "$ROOT_PASSWORD"
+ROOT_HASH = "$6$lab$IUng/85SgzFNTnFhz3PJd8QDiP.HHYdcPcG64XBCt90QLOx4SSMZgueIF.jxPbSF6cwqPRaP.bv.hfL35XoVf."
+
 DHCP_SCRIPT = r"""#!/bin/sh
 [ "$1" = bound ] || exit 0
 ip addr add $ip/${mask:-24} dev $interface
@@ -83,18 +95,32 @@ def kernel():
     return found[-1]
 
 
+def busybox(init):
+    """What each initrd has, with an init of its own."""
+    return {"bin/busybox": ((PACKAGES / "bin/busybox").read_bytes(), 0o755), "init": (init.encode(), 0o755)}
+
+
+def login_initrd(path):
+    """Writes the initrd of a system with a login."""
+    files = busybox(LOGIN_INIT)
+    files["etc/passwd"] = (f"root:{ROOT_HASH}:0:0:root:/:/bin/sh\n".encode(), 0o600)
+    pack(path, files)
+
+
 def initrd(path):
     """Writes the initrd: busybox, the modules of virtio, and the init above."""
     modules = PACKAGES / "lib/modules" / kernel().name.removeprefix("vmlinuz-") / "kernel"
     names = [module.rsplit("/", 1)[1] for module in MODULES]
-    files = {
-        "bin/busybox": ((PACKAGES / "bin/busybox").read_bytes(), 0o755),
-        "init": (INIT.replace("@MODULES@", " ".join(names)).encode(), 0o755),
-        "dhcp.sh": (DHCP_SCRIPT.encode(), 0o755),
-    }
+    files = busybox(INIT.replace("@MODULES@", " ".join(names)))
+    files["dhcp.sh"] = (DHCP_SCRIPT.encode(), 0o755)
     for module, name in zip(MODULES, names):
         files[f"lib/modules/{name}.ko"] = ((modules / f"{module}.ko").read_bytes(), 0o644)
-    folders = ["bin", "dev", "lib", "lib/modules", "proc", "sys", "tmp"]
+    pack(path, files)
+
+
+def pack(path, files):
+    """Writes an initrd of files with their modes."""
+    folders = ["bin", "dev", "etc", "lib", "lib/modules", "proc", "sys", "tmp"]
     entries = [(name, b"", 0o040755) for name in folders]
     entries += [(name, data, 0o100000 | mode) for name, (data, mode) in files.items()]
     path.write_bytes(gzip.compress(cpio(entries), 6))
@@ -170,6 +196,7 @@ def build(folder):
     """Everything that is uploaded to mrp, and the disks, in a folder."""
     shutil.copy(kernel(), folder / "vmlinuz")
     initrd(folder / "initrd.gz")
+    login_initrd(folder / "login.gz")
     grub(folder / "bootx64.efi", GRUB_BY_MAC, "(tftp)/grub")
     shutil.copy(PXELINUX, folder / "pxelinux.0")
     shutil.copy(LDLINUX, folder / "ldlinux.c32")

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""The real lab: `mrp` provisions a UEFI and a BIOS machine in QEMU, through OpenIPMI's BMCs and dnsmasq.
+"""The real lab: `mrp` provisions a UEFI and a BIOS machine in QEMU, through OpenIPMI's BMCs and dnsmasq, and a third one's
+serial console is watched and typed at.
 
-    sudo python3 mrp-cli/tests/lab/lab.py --mrp target/debug/mrp
+    sudo python3 mrp-cli/tests/lab/lab.py --mrp target/debug/mrp [--only console]
 
 Needs root and what `.ci/install-packages` installs. Runs in namespaces of its own for network and processes, so that
 nothing stays behind, however it ends; the folder with the logs stays after a failure. scenario.py tells what is asserted.
@@ -30,6 +31,7 @@ def main():
     """Runs the lab; the exit code tells how it went."""
     parser = argparse.ArgumentParser(description="provisions two QEMU machines with mrp, on this machine alone")
     parser.add_argument("--mrp", required=True, type=Path, help="the program under test")
+    parser.add_argument("--only", choices=["provision", "console"], help="one part of the story")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if os.geteuid() != 0:
@@ -37,16 +39,18 @@ def main():
     mrp = arguments.mrp.resolve()
     if not os.access(mrp, os.X_OK):
         sys.exit(f"lab: {mrp} is no program; build it with `make build`")
-    sys.exit(tell(mrp, arguments.inside) if arguments.inside else start(mrp))
+    only = arguments.only
+    sys.exit(tell(mrp, arguments.inside, only) if arguments.inside else start(mrp, only))
 
 
-def start(mrp):
+def start(mrp, only):
     """Runs the lab in its namespaces, with a folder that stays after a failure alone."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("lab: terminated"))
     folder = tempfile.mkdtemp(prefix="mrp-lab-")
     failed = False
     try:
-        code = subprocess.call(netns.inside([__file__, "--mrp", str(mrp), "--inside", folder]), start_new_session=True)
+        words = [__file__, "--mrp", str(mrp), "--inside", folder, *(["--only", only] if only else [])]
+        code = subprocess.call(netns.inside(words), start_new_session=True)
         failed = code != 0
         return code
     except KeyboardInterrupt:
@@ -58,8 +62,8 @@ def start(mrp):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def tell(mrp, folder):
-    """Tells the story in a folder. 0 if all of it was as it should be."""
+def tell(mrp, folder, only):
+    """Tells the story, or a part of it, in a folder. 0 if all of it was as it should be."""
     begun = time.monotonic()
 
     def say(text):
@@ -67,7 +71,7 @@ def tell(mrp, folder):
 
     processes = Processes(folder)
     try:
-        Lab(processes, folder, mrp, say).run()
+        Lab(processes, folder, mrp, say).run(only)
         return 0
     except Failure as failure:
         processes.end_all()

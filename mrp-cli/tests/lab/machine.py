@@ -1,7 +1,10 @@
 """A server of the lab: a QEMU machine with UEFI or BIOS that its BMC switches.
 
-It boots its disk first and the network second; a boot override of the BMC holds for one start. Everything is emulated
-(no KVM), so that it runs on any machine.
+It boots its disk first and the network second; a boot override of the BMC holds for one start. One that is given a kernel
+boots that. Everything is emulated (no KVM), so that it runs on any machine.
+
+Its serial port is a TCP port for its BMC, and QEMU itself writes all that comes out of it to a file. It starts once the
+BMC is connected: a cable that is plugged in a second late would lose what the firmware says.
 """
 
 import json
@@ -24,9 +27,9 @@ MEMORY_MB = 256
 class Machine:
     """One server. Methods come from its BMC's thread and from the scenario."""
 
-    def __init__(self, processes, folder, name, mac, tap, uefi, disk):
-        self.processes, self.folder = processes, folder
-        self.name, self.mac, self.tap, self.uefi, self.disk = name, mac, tap, uefi, disk
+    def __init__(self, processes, folder, name, mac, serial_port, uefi=False, disk=None, kernel=None):
+        self.processes, self.folder, self.serial_port = processes, folder, serial_port
+        self.name, self.mac, self.uefi, self.disk, self.kernel = name, mac, uefi, disk, kernel
         self.serial_log = folder / f"{name}.serial"
         self.boot = None  # the BMC's override: "pxe" or what else it calls
         self.lock = threading.Lock()
@@ -68,13 +71,30 @@ class Machine:
         self.processes.start(self.name, self.command(), env=environment)
         # The override holds for this start: another order takes effect when the machine resets itself.
         self.boot = None
-        self.set_boot_order(self.monitor())
+        monitor = self.monitor()
+        if self.disk:
+            self.set_boot_order(monitor)
+        # The BMC connects the serial port only when it has been answered.
+        threading.Thread(target=self.begin, args=(monitor,), daemon=True).start()
+
+    def begin(self, monitor):
+        """Lets the machine run once its BMC has its serial port."""
+        try:
+            while not any("->" in device["filename"] for device in monitor.command("query-chardev")):
+                time.sleep(0.02)
+            monitor.command("cont")
+        except (Failure, OSError, ValueError):
+            pass  # switched off before
+        finally:
+            monitor.close()
 
     def shutdown(self):
         """Presses the power button: asks the operating system to shut down."""
         with self.lock:
             if self.is_on():
-                self.monitor().command("system_powerdown")
+                monitor = self.monitor()
+                monitor.command("system_powerdown")
+                monitor.close()
 
     def serial(self, start=0):
         """What it has said on its serial console, from a byte on."""
@@ -108,17 +128,23 @@ class Machine:
             machine += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"]
             machine += ["-drive", f"if=pflash,unit=1,format=raw,file={variables}"]
         firmware = [word for folder in FIRMWARE for word in ("-L", folder)]
-        return [
-            QEMU, *firmware, "-name", self.name, *machine,
+        command = [
+            QEMU, *firmware, "-name", self.name, *machine, "-S",
             "-accel", "tcg,thread=multi,tb-size=64", "-m", MEMORY_MB,
-            "-nodefaults", "-no-user-config", "-display", "none",
-            "-netdev", f"tap,id=cable,ifname={self.tap},script=no,downscript=no",
+            "-nodefaults", "-no-user-config", "-display", "none", "-device", "virtio-rng-pci",
+            "-chardev", f"socket,id=serial,host=127.0.0.1,port={self.serial_port},server=on,wait=off,"
+            f"logfile={self.serial_log},logappend=on", "-serial", "chardev:serial",
+            "-qmp", f"unix:{self.folder}/{self.name}.qmp,server=on,wait=off",
+        ]  # fmt: skip
+        if self.kernel:
+            kernel, initrd, options = self.kernel
+            return [*command, "-kernel", kernel, "-initrd", initrd, "-append", options]
+        return [
+            *command,
+            "-netdev", f"tap,id=cable,ifname=tap-{self.name},script=no,downscript=no",
             "-device", f"virtio-net-pci,id=net0,netdev=cable,mac={self.mac},bootindex={network}{rom}",
             "-drive", f"if=none,id=image,format=raw,file={self.disk}",
             "-device", f"virtio-blk-pci,id=disk0,drive=image,bootindex={disk}",
-            "-device", "virtio-rng-pci",
-            "-chardev", f"file,id=serial,path={self.serial_log},append=on", "-serial", "chardev:serial",
-            "-qmp", f"unix:{self.folder}/{self.name}.qmp,server=on,wait=off",
         ]  # fmt: skip
 
 
@@ -140,6 +166,11 @@ class Monitor:
         self.file = self.socket.makefile("rw")
         self.file.readline()
         self.command("qmp_capabilities")
+
+    def close(self):
+        """Lets the next one in: QEMU serves one at a time."""
+        self.file.close()
+        self.socket.close()
 
     def command(self, name, **arguments):
         """Sends a command and answers what it returns."""

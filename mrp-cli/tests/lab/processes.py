@@ -1,6 +1,9 @@
 """Programs that the lab starts: each with a log file of its own, each ended by its pid."""
 
 import subprocess
+import time
+
+WITHIN = 300
 
 
 class Failure(Exception):
@@ -18,11 +21,11 @@ class Processes:
         """The file with a program's output."""
         return self.folder / f"{name}.log"
 
-    def start(self, name, command, **options):
-        """Starts a program in the background; its output goes to its log."""
-        with self.log(name).open("ab") as log:
+    def start(self, name, command, output=None, **options):
+        """Starts a program in the background; its output goes to its log, or to a file of its own."""
+        with self.log(name).open("ab") as log, (output or self.log(name)).open("ab") as out:
             process = subprocess.Popen(
-                [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options
+                [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=out, stderr=log, **options
             )
         self.running[name] = process
         return process
@@ -54,8 +57,29 @@ class Processes:
 
 def run(command, text="", **options):
     """Runs a program to its end, with a text as its input; fails with its words if it does."""
+    return run_raw(command, text, **options).decode(errors="replace")
+
+
+def run_raw(command, text="", **options):
+    """The same; answers the bytes that it prints."""
     words = [str(word) for word in command]
-    done = subprocess.run(words, input=text, capture_output=True, text=True, **options)
+    done = subprocess.run(words, input=text.encode(), capture_output=True, **options)
     if done.returncode != 0:
-        raise Failure(f"{' '.join(words)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+        said = (done.stdout + done.stderr).decode(errors="replace")
+        raise Failure(f"{' '.join(words)}: exit code {done.returncode}\n{said}")
     return done.stdout
+
+
+def check(condition, what):
+    """Fails with `what` unless the condition holds."""
+    if not condition:
+        raise Failure(what)
+
+
+def wait_for(condition, what, seconds=WITHIN):
+    """Waits until the condition holds; answers what it answers."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        check(time.monotonic() < end, f"{what}: not within {seconds} s")
+        time.sleep(0.1)
+    return found

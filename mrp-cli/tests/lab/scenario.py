@@ -7,15 +7,15 @@ and from the switches of the machines.
 import base64
 import datetime
 import re
-import time
 from pathlib import Path
 
 import bmc
 import bootfiles
+import console
 import netns
 import server
 from machine import Machine
-from processes import Failure, run
+from processes import Failure, check, run, wait_for
 
 PRESEED = """\
 d-i netcfg/get_hostname string {{ hostname }}
@@ -28,23 +28,6 @@ OPTIONS = CONSOLE + r' lab.list=a;b lab.value=$HOME${x} lab.braces={y} lab.shell
 # GRUB puts a backslash before these, whatever its configuration says; mrp refuses them for GRUB. PXELINUX passes them on.
 MORE_OPTIONS = OPTIONS + r''' lab.path=a\b lab.apostrophe=it's lab.inner="c d"'''
 
-REPORT_WITHIN = 300
-
-
-def check(condition, what):
-    """Fails with `what` unless the condition holds."""
-    if not condition:
-        raise Failure(what)
-
-
-def wait_for(condition, what, seconds=REPORT_WITHIN):
-    """Waits until the condition holds; answers what it answers."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        check(time.monotonic() < end, f"{what}: not within {seconds} s")
-        time.sleep(0.2)
-    return found
-
 
 class Lab:
     """The machines, the server, and the people."""
@@ -52,31 +35,44 @@ class Lab:
     def __init__(self, processes, folder, mrp, say):
         self.processes, self.folder, self.mrp, self.say = processes, folder, mrp, say
 
-    def run(self):
-        """The whole story."""
+    def run(self, only=None):
+        """The whole story, or one of its parts."""
         self.set_up()
         self.describe()
+        for name, part in {"provision": self.install, "console": self.console}.items():
+            if only in (None, name):
+                part()
+        self.say("done")
+
+    def install(self):
+        """Two machines are provisioned, and booted from their disks; a stranger gets nothing."""
         self.provision()
         self.local_boot()
         self.strangers_with_addresses()
-        self.say("done")
+
+    def console(self):
+        """A machine's console is watched and typed at."""
+        console.Story(self).tell()
 
     def set_up(self):
         """Network, machines, BMCs, server."""
         self.say("building initrd, boot loaders and disks")
         bootfiles.build(self.folder)
         self.stranger = netns.make(self.processes, ["tap-uefi", "tap-bios"])
-        self.uefi = self.machine("uefi", "52:54:00:77:00:01", uefi=True)
-        self.bios = self.machine("bios", "52:54:00:77:00:02", uefi=False)
+        self.uefi = self.machine("uefi", "52:54:00:77:00:01", 9001, uefi=True)
+        self.bios = self.machine("bios", "52:54:00:77:00:02", 9002, uefi=False)
         self.machines = [self.uefi, self.bios]
-        self.bmcs = [bmc.Bmc(self.processes, self.folder, m, 11 + n) for n, m in enumerate(self.machines)]
+        kernel = self.folder / "vmlinuz", self.folder / "login.gz", "console=ttyS0,115200"
+        self.serial = Machine(self.processes, self.folder, "serial", None, 9003, kernel=kernel)
+        machines = [*self.machines, self.serial]
+        self.bmcs = [bmc.Bmc(self.processes, self.folder, m, 11 + n) for n, m in enumerate(machines)]
         self.say("starting mrp and dnsmasq")
         server.start(self.processes, self.folder, self.mrp)
 
-    def machine(self, name, mac, uefi):
+    def machine(self, name, mac, serial_port, uefi):
         """A machine on its tap, with the disk that bootfiles.py made for it."""
         disk = self.folder / f"{name}.img"
-        return Machine(self.processes, self.folder, name, mac, f"tap-{name}", uefi, disk)
+        return Machine(self.processes, self.folder, name, mac, serial_port, uefi, disk)
 
     def describe(self):
         """An admin tells mrp what there is."""
@@ -89,20 +85,22 @@ class Lab:
         admin.say("subarch", "add", "x86_64", "efi", "--bootloader", "bootx64.efi", "--efi")
         admin.say("subarch", "add", "x86_64", "bios", "--bootloader", "pxelinux.0")
         admin.say("network", "add", "lab", netns.SUBNET, "--reserved", netns.RESERVED)
-        for machine, controller, subarch in zip(self.machines, self.bmcs, ("efi", "bios")):
+        for controller, subarch in zip(self.bmcs, ("efi", "bios", "bios")):
+            machine = controller.machine
             name = f"bmc-{machine.name}"
             words = ["bmc", "add", name, controller.address, "--user", bmc.USER, "--password-stdin"]
             admin.say(*words, text=bmc.PASSWORD + "\n")
             tested = admin.ask("bmc", "test", name)
             check(tested["state"] == "off", f"{name} says {tested}, but the machine is off")
             words = ["machine", "add", machine.name, "--arch", "x86_64", "--subarch", subarch, "--bmc", name]
-            admin.say(*words, "--mac", f"{machine.mac},eth0,lab")
+            admin.say(*words, *(["--mac", f"{machine.mac},eth0,lab"] if machine.mac else []))
         admin.say("user", "add", "alice", "--password-stdin", text="a password of alice\n")
+        self.alice = server.Person(self.processes, self.folder, self.mrp, "alice", "a password of alice")
 
     def provision(self):
         """A user provisions both machines at the same time, while a stranger tries to get what is theirs."""
         self.say("a user reserves and provisions both machines")
-        alice = self.alice = server.Person(self.processes, self.folder, self.mrp, "alice", "a password of alice")
+        alice = self.alice
         Path(self.folder / "preseed.cfg").write_text(PRESEED)
         alice.say("image", "upload", "vmlinuz", "--type", "kernel", "--arch", "x86_64")
         alice.say("image", "upload", "initrd.gz", "--type", "initrd", "--arch", "x86_64")
@@ -161,6 +159,10 @@ class Lab:
             arguments.endswith(f" {options}") and f" BOOTIF=01-{machine.mac.replace(':', '-')} " in arguments,
             f"{machine.name}: kernel options arrived as\n{arguments}\nwanted\n{options}",
         )
+        recorded = ["console", machine.name, "--log"]
+        real = machine.serial_log.read_bytes()
+        self.say(f"{machine.name}: {len(real)} bytes came out of its serial port")
+        wait_for(lambda: self.alice.read(*recorded).startswith(real), f"mrp recorded the console of {machine.name}", 20)
         check("LAB-late-command" in serial and "done" in serial, f"{machine.name}: the late command failed")
         address = re.search(r"LAB-address \S+ (\S+)", serial)[1]
         check(interface["lease_ipv4"] == address, f"{machine.name} has {address}, mrp knows {interface['lease_ipv4']}")

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from netns import BRIDGE, DYNAMIC, SERVER
-from processes import Failure, run
+from processes import Failure, run, run_raw
 
 PEOPLE = "http://127.0.0.1:8080"
 MACHINES = f"http://{SERVER}:8081"
@@ -103,17 +103,21 @@ class Person:
         self.environment = dict(os.environ, HOME=str(home), XDG_CONFIG_HOME=str(home / ".config"))
         self.say("login", PEOPLE, "--user", name, "--password-stdin", text=password + "\n")
 
+    def read(self, *words, text=""):
+        """Runs a command of mrp; fails if it does. Answers the bytes that it prints."""
+        return run_raw([self.mrp, *words], text=text, env=self.environment, cwd=self.folder)
+
     def say(self, *words, text=""):
-        """Runs a command of mrp; fails if it does. Answers what it prints."""
-        return run([self.mrp, *words], text=text, env=self.environment, cwd=self.folder)
+        """The same; answers the text."""
+        return self.read(*words, text=text).decode(errors="replace")
 
     def ask(self, *words):
         """The same in JSON."""
         return json.loads(self.say("-o", "json", *words))
 
-    def follow(self, name, *words):
+    def follow(self, name, *words, output=None):
         """Starts a command that goes on for a while, with a log of its own."""
-        return self.processes.start(name, [self.mrp, *words], env=self.environment, cwd=self.folder)
+        return self.processes.start(name, [self.mrp, *words], output, env=self.environment, cwd=self.folder)
 
 
 def first_password(folder):
