@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mrp_core::api;
 use mrp_core::secret::Secret;
+use mrp_tls::install_provider;
 use reqwest::header::{
     CONNECTION, ETAG, HeaderMap, IF_MATCH, LINK, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -13,7 +14,6 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Upgraded};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::certificate::install_provider;
 use crate::credentials::{Credentials, Trust};
 
 /// A power command on a slow BMC takes this long at most.

@@ -72,7 +72,7 @@ impl Mrp {
             Err(code) => return code,
         };
         let output = arguments.output();
-        certificate::install_provider();
+        mrp_tls::install_provider();
         match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => {
                 let code = exit::report(runtime.block_on(commands::run(arguments, self.drivers)), output);

@@ -6,9 +6,8 @@ use async_trait::async_trait;
 use mrp_core::clock::{Clock, SystemClock};
 use mrp_core::peer::{PeerAct, PeerAnswer, PeerError, Peers, Proof};
 use mrp_core::secret::ServerKey;
+use mrp_tls::install_provider;
 use mrp_web::PEER_PROOF;
-
-use crate::certificate::install_provider;
 
 /// A sequence of BMC commands with its repetitions ends sooner.
 const PATIENCE: Duration = Duration::from_secs(120);

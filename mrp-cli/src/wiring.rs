@@ -200,7 +200,7 @@ async fn open_bucket(config: &Config) -> Result<Arc<dyn BlobStore>> {
             }
         }
     };
-    crate::certificate::install_provider();
+    mrp_tls::install_provider();
     let bucket = mrp_store::S3Config {
         endpoint: images.endpoint.clone(),
         region: images.region.clone(),

@@ -39,7 +39,7 @@ pub struct Rack {
 impl Rack {
     /// Starts a rack beside a server whose machines' door is at `machines`. With a dead disk its machines netboot for ever.
     pub async fn start(count: u8, machines: SocketAddr, tftp_port: u16, dead_disk: bool) -> Result<Self> {
-        crate::certificate::install_provider();
+        mrp_tls::install_provider();
         let mut rack = Self { units: Vec::new(), simulators: Vec::new(), power: Vec::new() };
         for number in 1..=count {
             let simulator = start_bmc().await.context("starting a simulated BMC")?;
