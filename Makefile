@@ -48,9 +48,9 @@ unit: build
 	$(CARGO) test --locked --workspace
 	$(TARGET)/debug/examples/embed
 
-# Against programs that are not ours: moto's S3, ipmi_sim, ipmitool, ipmipower, GRUB's parser, PostgreSQL, dnsmasq, tftp, atftp; cargo, for a new plugin.
+# Against programs that are not ours: sushy-tools' Redfish, ipmi_sim, ipmitool, ipmipower, GRUB's parser, PostgreSQL, dnsmasq, tftp, atftp; cargo, for a new plugin.
 real: build packages root
-	$(CARGO) test --locked --workspace --test ipmi_sim --test tools --test real_loaders --test real_postgres --test real_cluster --test real_servers --test real_import --test real_replay --test real_plugin_new
+	$(CARGO) test --locked --workspace --test ipmi_sim --test tools --test real_loaders --test real_postgres --test real_cluster --test real_servers --test real_import --test real_replay --test real_plugin_new --test real_redfish
 	$(RUN_AS_ROOT) $(CARGO) test --locked --workspace --test real_tftp --test real_dnsmasq
 
 # Images in a bucket, against moto's S3 server from PyPI.

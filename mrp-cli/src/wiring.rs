@@ -24,6 +24,7 @@ use mrp_netboot::dnsmasq::DnsmasqBackend;
 use mrp_netboot::neighbours::KernelNeighbours;
 use mrp_netboot::render::MiniRenderer;
 use mrp_netboot::tftp::{TftpConfig, TftpHandle, TftpServer};
+use mrp_redfish::RedfishBmc;
 use mrp_store::{ConsoleLimits, FsBlobs, FsConsoles, ImageFolder, MrProvisioner, PostgresState, SqlStore};
 use mrp_web::{Listener, MachineConfig, PeopleConfig, Tls, Web};
 
@@ -38,7 +39,7 @@ const LEASE: Duration = Duration::from_secs(15);
 
 /// The BMC drivers of this program; a site's own binary adds its drivers here.
 pub fn drivers() -> Drivers {
-    Drivers::new().with::<IpmiBmc>().with::<MoonshotBmc>()
+    Drivers::new().with::<IpmiBmc>().with::<MoonshotBmc>().with::<RedfishBmc>()
 }
 
 /// Where a server's files lie: below its data folder, but for the images, which may be elsewhere.

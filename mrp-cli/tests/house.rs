@@ -97,6 +97,7 @@ fn only_wiring_names_concrete_types() {
         for concrete in [
             "IpmiBmc",
             "MoonshotBmc",
+            "RedfishBmc",
             "SqlStore",
             "FsBlobs",
             "MiniRenderer",

@@ -48,8 +48,8 @@ pub const MAX_MESSAGE: usize = 1 << 20;
 /// Makes a dynamic library out of a driver: the library exports the one symbol `mrp_bmc_driver_v1`.
 ///
 /// The driver runs on a current-thread runtime of the plugin's own, in a thread of its own; a panic fails the call in which it
-/// happens. The crate needs `crate-type = ["cdylib"]`. Where it is linked into a program too, put the macro behind a feature
-/// of the crate: two drivers in one program cannot both define the symbol.
+/// happens. The crate needs `crate-type = ["cdylib"]`. Where the driver is linked into a program too, put the macro into a small
+/// library beside it, as `plugins/redfish/library` does: two drivers in one program cannot both define the symbol.
 #[macro_export]
 macro_rules! export_bmc {
     ($driver:ty) => {
