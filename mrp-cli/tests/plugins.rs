@@ -45,7 +45,7 @@ fn folder() -> Home {
     executable(&plugins.join("mute"), "#!/bin/sh\nexit 4\n");
     home.file(
         "mrp.toml",
-        format!("[plugins]\ndir = {:?}\ntimeout = \"2s\"\n", plugins.display().to_string()),
+        format!("[plugins]\ndir = {:?}\ntimeout = \"2s\"\nmemory_mb = 256\n", plugins.display().to_string()),
     );
     home
 }
@@ -99,9 +99,15 @@ fn what_is_not_used_is_listed_with_the_reason() {
     let list = home.json("plugin list --config mrp.toml");
     let of = |name: &str| {
         let mut listed = list.as_array().unwrap().iter();
-        listed.find(|it| it["file"].as_str().unwrap().ends_with(&format!("/{name}"))).unwrap().clone()
+        listed
+            .find(|it| it["file"].as_str().is_some_and(|file| file.ends_with(&format!("/{name}"))))
+            .unwrap()
+            .clone()
     };
-    assert_eq!(list.as_array().unwrap().len(), 7, "{list}");
+    let linked = |it: &&serde_json::Value| it["file"].is_null() && it["carrier"] == "linked in";
+    let linked: Vec<_> = list.as_array().unwrap().iter().filter(linked).map(|it| &it["driver"]).collect();
+    assert_eq!(linked, ["moonshot", "plain", "redfish"]);
+    assert_eq!(list.as_array().unwrap().len(), 7 + linked.len(), "{list}");
     assert_eq!(
         (of("behaves.so")["driver"].as_str(), of("behaves.so")["carrier"].as_str()),
         (Some("behaves"), Some("process"))
@@ -130,7 +136,10 @@ fn what_is_not_used_is_listed_with_the_reason() {
     fs::set_permissions(home.path("plugins"), Permissions::from_mode(0o777)).unwrap();
     let list = home.json("plugin list --config mrp.toml");
     assert!(
-        list.as_array().unwrap().iter().all(|it| it["refused"].as_str().unwrap().contains("everyone")),
+        list.as_array()
+            .unwrap()
+            .iter()
+            .all(|it| it["file"].is_null() || it["refused"].as_str().unwrap().contains("everyone")),
         "{list}"
     );
 }
@@ -176,6 +185,10 @@ fn check_describe_and_their_exit_codes() {
     home.run("plugin check plugins/text.so --config memory.json").code(1).says(&["plugins/text.so: it "]);
     let described = home.run("plugin describe plugins/behaves.so").ok();
     assert!(described.out.contains("behaves") && described.out.contains("console"), "{described:#?}");
+    let described = home.run("plugin describe redfish").ok();
+    assert!(described.out.contains("option fingerprint, string: SHA-256"), "{described:#?}");
+    let schema = &home.json("plugin describe redfish")["options"];
+    assert_eq!(schema["properties"]["auth"]["default"], "session");
     let described =
         home.mrp(&["plugin", "describe", &sources().join("plugins/shell/shell").display().to_string()]).ok();
     assert!(described.out.contains("option status (required), array"), "{described:#?}");

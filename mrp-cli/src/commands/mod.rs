@@ -176,7 +176,7 @@ pub async fn run(arguments: Arguments, drivers: Drivers) -> Result<()> {
         Command::Restore(command) => return command.run(output).await,
         Command::Dnsmasq(command) => return command.run(),
         Command::Key(command) => return command.run().await,
-        Command::Plugin(command) => return command.run(output).await,
+        Command::Plugin(command) => return command.run(drivers, output).await,
         Command::DnsmasqEvent(command) => return command.run().await,
         Command::RenderWorker(command) => return command.run(),
         Command::Completions(command) => return command.run(output),

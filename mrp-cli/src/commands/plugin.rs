@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use mrp_bmc::plugin::{Carrier, Limits, Plugin};
-use mrp_core::bmc::Capabilities;
-use mrp_core::plugin::Hello;
+use mrp_core::bmc::{Capabilities, Drivers};
+use mrp_core::plugin::{Hello, VERSION};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ pub(crate) enum PluginCommand {
     Host(Host),
 }
 
-/// List the plugins in the server's folder, and why one is not used
+/// List the BMC drivers: those of mrp itself, the plugins in the server's folder, and why one is not used
 ///
 /// Run it on the server, as the user that `mrp serve` runs as.
 ///
@@ -42,12 +42,15 @@ pub struct List {
 
 /// Show what a plugin says of itself: its driver, what it can do, its options
 ///
-/// Example:
+/// A name without a slash that is a driver's of mrp itself is that driver. With -o json the options are a JSON Schema.
+///
+/// Examples:
 ///   mrp plugin describe ./acme.so
+///   mrp plugin describe redfish
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Describe {
-    /// Library (NAME.so) or executable
+    /// Library (NAME.so), executable or driver of mrp itself
     plugin: PathBuf,
 }
 
@@ -62,10 +65,10 @@ pub struct Host {
 }
 
 impl PluginCommand {
-    pub(super) async fn run(self, output: Format) -> Result<()> {
+    pub(super) async fn run(self, drivers: Drivers, output: Format) -> Result<()> {
         match self {
-            PluginCommand::List(command) => command.run(output).await,
-            PluginCommand::Describe(command) => command.run(output).await,
+            PluginCommand::List(command) => command.run(&drivers, output).await,
+            PluginCommand::Describe(command) => command.run(&drivers, output).await,
             PluginCommand::Check(command) => command.run(output).await,
             PluginCommand::New(command) => command.run(output),
             PluginCommand::Host(Host { memory_mb, plugin }) => {
@@ -78,7 +81,8 @@ impl PluginCommand {
 /// A line of the list.
 #[derive(Debug, Serialize)]
 struct Listed {
-    file: PathBuf,
+    /// None for a driver that is linked in.
+    file: Option<PathBuf>,
     driver: Option<String>,
     carrier: Option<String>,
     /// Why it is not used.
@@ -89,24 +93,32 @@ impl From<Found> for Listed {
     fn from(Found { path, plugin }: Found) -> Self {
         match plugin {
             Ok(plugin) => Self {
-                file: path,
+                file: Some(path),
                 driver: Some(plugin.hello().driver.clone()),
                 carrier: Some(plugin.carrier().to_string()),
                 refused: None,
             },
-            Err(words) => Self { file: path, driver: None, carrier: None, refused: Some(words) },
+            Err(words) => Self { file: Some(path), driver: None, carrier: None, refused: Some(words) },
         }
     }
 }
 
+impl Listed {
+    fn linked(driver: &str) -> Self {
+        let carrier = Some("linked in".to_owned());
+        Self { file: None, driver: Some(driver.to_owned()), carrier, refused: None }
+    }
+}
+
 impl List {
-    async fn run(self, output: Format) -> Result<()> {
+    async fn run(self, drivers: &Drivers, output: Format) -> Result<()> {
         let config = Config::load(self.config.as_deref())?;
-        let found: Vec<Listed> = plugins::find(&config).await?.into_iter().map(Listed::from).collect();
+        let mut found: Vec<Listed> = drivers.names().into_iter().map(Listed::linked).collect();
+        found.extend(plugins::find(&config).await?.into_iter().map(Listed::from));
         output.list(
             &found,
             &[
-                ("FILE", &|it| it.file.display().to_string()),
+                ("FILE", &|it| it.file.as_ref().map(|file| file.display().to_string()).unwrap_or_default()),
                 ("DRIVER", &|it| it.driver.clone().unwrap_or_default()),
                 ("RUNS", &|it| it.carrier.clone().unwrap_or_default()),
                 ("NOT USED BECAUSE", &|it| it.refused.clone().unwrap_or_default()),
@@ -116,9 +128,18 @@ impl List {
 }
 
 impl Describe {
-    async fn run(self, output: Format) -> Result<()> {
-        let plugin = start(&self.plugin, plugins::isolated()).await?;
-        let hello = plugin.hello();
+    async fn run(self, drivers: &Drivers, output: Format) -> Result<()> {
+        let name = self.plugin.to_str().unwrap_or_default();
+        let hello = match drivers.options(name) {
+            Some(options) => Hello {
+                mrp_plugin: VERSION,
+                driver: name.to_owned(),
+                capabilities: Capabilities::default(),
+                options: options.clone(),
+            },
+            None => start(&self.plugin, plugins::isolated()).await?.hello().clone(),
+        };
+        let hello = &hello;
         output.object(
             hello,
             &[
