@@ -237,6 +237,11 @@ impl BmcSimulator {
         self.cartridge(0).console_is_open()
     }
 
+    /// How often a session got the serial console.
+    pub fn console_activations(&self) -> u64 {
+        self.shared.lock().nodes[0].serial.activations()
+    }
+
     /// How many datagrams came in.
     pub fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::Relaxed)

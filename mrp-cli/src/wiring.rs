@@ -34,8 +34,9 @@ use crate::peers::HttpPeers;
 use crate::plugins;
 use crate::port::{Protocol, taken};
 
-/// How long a BMC stays with a server of several that has died.
-const LEASE: Duration = Duration::from_secs(15);
+/// How long a BMC stays with a server of several that has died. What is watched goes on within 15 seconds, with the time
+/// to notice and to open the console anew.
+const LEASE: Duration = Duration::from_secs(10);
 
 /// The BMC drivers of this program; a site's own binary adds its drivers here.
 pub fn drivers() -> Drivers {

@@ -6,11 +6,13 @@ mod harness;
 #[path = "../../mrp-store/tests/postgres_server/mod.rs"]
 mod postgres_server;
 
+use std::fs::File;
 use std::net::TcpListener;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use harness::{Home, Ports, Server, serve, until};
 use mrp_cli::demo::rack::{PASSWORD, Rack, USER};
@@ -200,4 +202,118 @@ fn requests_are_refused_while_the_database_restarts_and_the_server_recovers_by_i
     }
     home.run("machine list").ok();
     assert_eq!(server.end(Signal::TERM), Some(0));
+}
+
+/// `mrp console --watch`: what it has printed, console and notices alike.
+struct Watcher {
+    child: Child,
+    said: PathBuf,
+}
+
+impl Watcher {
+    fn start(home: &Home, machine: &str) -> Self {
+        let said = home.path("watched");
+        let file = File::create(&said).unwrap();
+        let mut command = home.command(&["console", machine, "--watch"]);
+        command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
+        Self { child: command.spawn().unwrap(), said }
+    }
+
+    fn said(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.said).unwrap()).into_owned()
+    }
+
+    fn sees(&self, text: &str) {
+        until(text, || self.said().contains(text));
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_console_and_a_run_go_on_when_the_owner_of_the_bmc_is_killed() {
+    let postgres = PostgresServer::start();
+    let database = postgres.database();
+    let (one, two, alice) = (Home::new(), Home::new(), Home::new());
+    let (ports, images) = (Ports::free(), one.path("images"));
+    let first = start(&one, &database, &images, Ports::free());
+    std::fs::create_dir(two.path("data")).unwrap();
+    std::fs::copy(one.path("data/key"), two.path("data/key")).unwrap();
+    let second = start(&two, &database, &images, ports);
+    let password = std::fs::read_to_string(one.path("data/admin-password")).unwrap();
+    log_in(&one, &first, &password);
+    log_in(&two, &second, &password);
+
+    // The machines boot from the second server; the first one has their BMC.
+    let runtime = Runtime::new().unwrap();
+    let rack = runtime.block_on(Rack::start(1, ports.machines(), ports.tftp().port(), false)).unwrap();
+    let (bmc, address) = (&rack.bmcs()[0], rack.units()[0].bmc_address.to_string());
+    for (file, size) in [("bootx64.efi", 300_000), ("vmlinuz", 2_000_000), ("initrd.gz", 5_000_000)] {
+        one.file(file, vec![7; size]);
+    }
+    one.file("preseed.cfg", "d-i preseed/late_command string wget -qO- {{ phone_home_url }}\n");
+    one.mrp_with(&["user", "add", "alice", "--password-stdin"], "correct horse").ok();
+    one.run("arch add x86_64").ok();
+    one.mrp_with(&["bmc", "add", "sim-1", &address, "--user", USER, "--password-stdin"], PASSWORD).ok();
+    for line in [
+        "image upload bootx64.efi --type bootloader --arch x86_64 --public",
+        "image upload vmlinuz --type kernel --arch x86_64 --public",
+        "image upload initrd.gz --type initrd --arch x86_64 --public",
+        "preseed add debian preseed.cfg --type preseed --public",
+        "subarch add x86_64 efi --bootloader bootx64.efi --efi",
+        "network add lab 127.77.0.0/24 --reserved 127.77.0.64/26",
+        &format!(
+            "machine add sim-1 --arch x86_64 --subarch efi --bmc sim-1 --mac {},eth0,lab",
+            rack.units()[0].mac
+        ),
+        "power sim-1 off",
+    ] {
+        one.run(line).ok();
+    }
+    let owner = || postgres.sql("mrp0", "SELECT holder FROM claims WHERE name LIKE 'bmc:%'");
+    let first_owner = owner();
+    assert!(first_owner.contains(std::fs::read_to_string(one.path("data/server-id")).unwrap().trim()));
+
+    // Who gives a machine back is cut, also at a server that does not hold the console.
+    alice.mrp_with(&["login", &second.url, "--user", "alice", "--password-stdin"], "correct horse").ok();
+    alice.run("reserve sim-1").ok();
+    let mut watcher = Watcher::start(&alice, "sim-1");
+    until("the console is open", || bmc.console_is_open());
+    bmc.print("before it is given back\r\n");
+    watcher.sees("before it is given back");
+    let log = alice.run("console sim-1 --log").ok();
+    assert!(log.out.contains("before it is given back"), "the record is read at the other server: {log:?}");
+    alice.run("release sim-1").ok();
+    let given_back = Instant::now();
+    until("the console is cut", || watcher.child.try_wait().unwrap().is_some());
+    assert!(given_back.elapsed() < Duration::from_secs(1), "cut {:?} later", given_back.elapsed());
+    watcher.sees("the console was cut");
+    drop(watcher);
+
+    // The owner is killed while a console and a run are open.
+    alice.run("reserve sim-1").ok();
+    let watcher = Watcher::start(&alice, "sim-1");
+    until("the console is open", || bmc.console_is_open());
+    alice.run("provision sim-1 --kernel vmlinuz --initrd initrd.gz --preseed debian").ok();
+    watcher.sees("starts from pxe");
+    let (openings, killed) = (bmc.console_activations(), Instant::now());
+    assert_eq!(first.end(Signal::KILL), None);
+    watcher.sees("had it and has not closed it");
+    bmc.print("the console goes on\r\n");
+    watcher.sees("the console goes on");
+    assert!(killed.elapsed() < Duration::from_secs(15), "taken over {:?} later", killed.elapsed());
+    assert_ne!(owner(), first_owner);
+    until("the run ends", || alice.json("run list --machine sim-1")[0]["status"] == "ready");
+    // A BMC gives its console to one session at a time; nobody has taken it from the new owner.
+    assert_eq!(bmc.console_activations(), openings + 1);
+    let log = alice.run("console sim-1 --log").ok();
+    assert!(log.out.contains("the console goes on"), "{log:?}");
+    drop(watcher);
+    runtime.block_on(rack.stop());
+    assert_eq!(second.end(Signal::TERM), Some(0));
 }

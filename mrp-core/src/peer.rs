@@ -1,7 +1,8 @@
 //! What servers on one database ask of each other: acts on a BMC that another one drives.
 //!
 //! A request is one JSON text with a proof: the time, a number used once, and the HMAC of all three under the key that
-//! the servers share; the answer has the HMAC of itself and of that number. Nothing secret is in either.
+//! the servers share; the answer has the HMAC of itself and of that number. What is secret in an answer is sealed under that
+//! key, and so is all that crosses the line of a console.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,11 @@ use crate::run::RunId;
 use crate::secret::{ServerKey, random_bytes};
 use crate::token::TokenId;
 use crate::user::UserId;
+
+mod line;
+pub(crate) mod record;
+
+pub use line::{PeerConsole, SealedKind, SealedWay, ViewerRequest};
 
 /// How far the clocks of two servers may be apart, with the time that a request takes.
 pub const WINDOW_MS: i64 = 30_000;
@@ -65,6 +71,33 @@ pub enum PeerAct {
         /// The machine.
         machine: MachineId,
     },
+    /// Watch a machine's console, and type at it: asked by [`Peers::console`] alone.
+    WatchConsole {
+        /// Who asks.
+        actor: PeerActor,
+        /// The machine.
+        machine: MachineId,
+        /// Never type.
+        watch: bool,
+        /// Who has watched before has seen what is older.
+        since: Option<Timestamp>,
+    },
+    /// End whatever session has a machine's console, and open it anew.
+    TakeConsole {
+        /// Who asks.
+        actor: PeerActor,
+        /// The machine.
+        machine: MachineId,
+    },
+    /// Read a page of the record of a machine's console.
+    ReadConsole {
+        /// The machine.
+        machine: MachineId,
+        /// The segment of the place to begin at.
+        segment: i64,
+        /// The bytes into it.
+        offset: u64,
+    },
 }
 
 /// What came of it.
@@ -78,6 +111,11 @@ pub enum PeerAnswer {
     },
     /// Done; there is nothing to tell.
     Done,
+    /// A page of a record, sealed.
+    Record {
+        /// In base64.
+        sealed: String,
+    },
     /// The BMC is driven by yet another server: look again.
     NotMine,
     /// Refused, or the BMC did not do it.
@@ -105,6 +143,8 @@ pub enum Refusal {
     Unauthenticated,
     /// [`Error::Forbidden`].
     Forbidden,
+    /// [`Error::TooMany`].
+    TooMany,
     /// [`BmcError::Unreachable`].
     BmcUnreachable,
     /// [`BmcError::Timeout`].
@@ -155,6 +195,10 @@ pub enum PeerError {
 pub trait Peers: std::fmt::Debug + Send + Sync {
     /// Asks the server at a URL.
     async fn ask(&self, url: &str, act: &PeerAct) -> Result<PeerAnswer, PeerError>;
+    /// Asks the server at a URL for a console ([`PeerAct::WatchConsole`]), which there is with the answer
+    /// [`PeerAnswer::Done`] alone.
+    async fn console(&self, url: &str, act: &PeerAct)
+    -> Result<(PeerAnswer, Option<PeerConsole>), PeerError>;
 }
 
 /// What proves a request: sent as `<time> <number> <HMAC>`.
@@ -250,6 +294,7 @@ impl PeerAnswer {
             Error::Refused(text) => (Refusal::Refused, text.clone()),
             Error::Unauthenticated(text) => (Refusal::Unauthenticated, text.clone()),
             Error::Forbidden(text) => (Refusal::Forbidden, text.clone()),
+            Error::TooMany(text) => (Refusal::TooMany, text.clone()),
             other => (Refusal::Failed, other.to_string()),
         };
         Self::Refused { kind, address, text }
@@ -264,6 +309,7 @@ impl PeerAnswer {
             Refusal::Refused => Error::Refused(text),
             Refusal::Unauthenticated => Error::Unauthenticated(text),
             Refusal::Forbidden => Error::Forbidden(text),
+            Refusal::TooMany => Error::TooMany(text),
             Refusal::BmcUnreachable => BmcError::Unreachable { address }.into(),
             Refusal::BmcTimeout => BmcError::Timeout { address, operation: "the command" }.into(),
             Refusal::BmcUnauthorized => BmcError::Unauthorized { address, reason: text }.into(),

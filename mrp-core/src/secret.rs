@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chacha20poly1305::aead::{Aead, KeyInit};
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
@@ -70,22 +70,32 @@ impl ServerKey {
 
     /// Encrypts a secret: 24 bytes nonce, then the ciphertext with its tag (XChaCha20-Poly1305).
     pub fn seal(&self, secret: &Secret) -> Vec<u8> {
-        let nonce: [u8; 24] = random_bytes();
-        let mut sealed = nonce.to_vec();
-        let ciphertext = self
-            .cipher()
-            .encrypt(&XNonce::from(nonce), secret.expose().as_bytes())
-            .expect("a secret is far below the cipher's limit of 256 GB");
-        sealed.extend(ciphertext);
-        sealed
+        self.seal_for("", secret.expose().as_bytes())
     }
 
     /// Decrypts what [`ServerKey::seal`] made.
     pub fn open(&self, sealed: &[u8]) -> Result<Secret, SealError> {
+        String::from_utf8(self.open_for("", sealed)?).map(Secret::new).map_err(|_| SealError)
+    }
+
+    /// Encrypts a message that opens with the same context only, in the form of [`ServerKey::seal`].
+    pub fn seal_for(&self, context: &str, message: &[u8]) -> Vec<u8> {
+        let nonce: [u8; 24] = random_bytes();
+        let mut sealed = nonce.to_vec();
+        let ciphertext = self
+            .cipher()
+            .encrypt(&XNonce::from(nonce), Payload { msg: message, aad: context.as_bytes() })
+            .expect("a message is far below the cipher's limit of 256 GB");
+        sealed.extend(ciphertext);
+        sealed
+    }
+
+    /// Decrypts what [`ServerKey::seal_for`] made for this context.
+    pub fn open_for(&self, context: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
         let (nonce, ciphertext) = sealed.split_at_checked(24).ok_or(SealError)?;
         let nonce: [u8; 24] = nonce.try_into().map_err(|_| SealError)?;
-        let plain = self.cipher().decrypt(&XNonce::from(nonce), ciphertext).map_err(|_| SealError)?;
-        String::from_utf8(plain).map(Secret::new).map_err(|_| SealError)
+        let sealed = Payload { msg: ciphertext, aad: context.as_bytes() };
+        self.cipher().decrypt(&XNonce::from(nonce), sealed).map_err(|_| SealError)
     }
 
     /// Signs a message: the first 16 bytes of HMAC-SHA256 under a purpose, as 32 hexadecimal digits.

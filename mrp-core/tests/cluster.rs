@@ -34,3 +34,8 @@ async fn content_is_kept_that_another_server_puts_there() {
 async fn content_that_is_being_removed_is_put_there_again() {
     servers::contents::content_that_is_being_removed_is_put_there_again(Lab::new().await).await;
 }
+
+#[tokio::test]
+async fn a_console_is_watched_at_any_server_and_goes_along_with_its_bmc() {
+    servers::consoles::a_console_is_watched_at_any_server_and_goes_along_with_its_bmc(Lab::new().await).await;
+}

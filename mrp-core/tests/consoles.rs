@@ -61,7 +61,7 @@ async fn sees(viewer: &Viewer, text: &str) {
 async fn cut(viewer: &Viewer) -> String {
     let reason = loop {
         match next(viewer).await {
-            ConsoleMessage::Notice(ConsoleNotice::Cut { reason }) => break reason,
+            ConsoleMessage::Notice(ConsoleNotice::Cut { reason, .. }) => break reason,
             ConsoleMessage::Notice(_) | ConsoleMessage::Output(_) => {}
         }
     };
@@ -120,8 +120,8 @@ async fn three_watch_and_one_types_and_taking_the_keyboard_is_seen() {
     sees(&watcher, "root\r").await;
     let refused = two.send(typed("x")).await.unwrap_err().to_string();
     assert!(refused.contains("take it first"), "{refused}");
-    assert!(watcher.take_keyboard().is_err() && watcher.send(typed("x")).await.is_err());
-    two.take_keyboard().unwrap();
+    assert!(watcher.take_keyboard().await.is_err() && watcher.send(typed("x")).await.is_err());
+    two.take_keyboard().await.unwrap();
     until(&one, |notice| *notice == ConsoleNotice::Keyboard { holder: Some("root".into()), yours: false })
         .await;
     until(&watcher, |notice| matches!(notice, ConsoleNotice::Mark { text, .. } if text == "root took the keyboard from alice")).await;

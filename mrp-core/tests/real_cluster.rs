@@ -48,3 +48,12 @@ async fn content_that_is_being_removed_is_put_there_again() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_console_is_watched_at_any_server_and_goes_along_with_its_bmc() {
+    let server = PostgresServer::start();
+    servers::consoles::a_console_is_watched_at_any_server_and_goes_along_with_its_bmc(
+        Lab::on(Some(server.database())).await,
+    )
+    .await;
+}

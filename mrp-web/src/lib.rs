@@ -23,7 +23,7 @@ mod tls;
 mod websocket;
 
 pub use openapi::{machine_document, people_document};
-pub use peer::PEER_PROOF;
+pub use peer::{PEER_ACT, PEER_PROOF};
 pub use router::{RouteInfo, Who, machine_routes, people_routes};
 pub use server::{ListenError, Listener, MachineConfig, PeopleConfig, Web};
 pub use tls::{Tls, TlsError};

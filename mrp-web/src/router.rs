@@ -105,7 +105,7 @@ fn route_filter(route: Route, door: Door, state: Arc<State>) -> BoxedFilter<(Res
 }
 
 /// Query, headers and peer of a request.
-fn request() -> BoxedFilter<((String, HeaderMap, Peer),)> {
+pub(crate) fn request() -> BoxedFilter<((String, HeaderMap, Peer),)> {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     query
         .and(warp::header::headers_cloned())

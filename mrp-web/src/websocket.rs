@@ -1,6 +1,6 @@
-//! A console over a WebSocket (RFC 6455): binary frames are its bytes, text frames are notices and requests in JSON.
+//! A console over a WebSocket (RFC 6455): binary frames are its bytes, text frames are notices and requests in JSON. Between
+//! servers each of both is sealed in a binary frame.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use mrp_core::api::{ConsoleNotice, ConsoleRequest};
 use mrp_core::bmc::ConsoleInput;
+use mrp_core::peer::{PeerAnswer, SealedKind, SealedWay};
 use mrp_core::secret::Secret;
 use mrp_core::service::consoles::{ConsoleMessage, Viewer};
 use mrp_core::{Error, Provisioner};
@@ -29,6 +30,8 @@ use crate::reply::Response;
 
 /// The largest message that a client may send: what a person pastes.
 const MAX_MESSAGE: usize = 64 * 1024;
+/// What sealing adds to a message of another server, generously.
+const SEAL: usize = 128;
 /// How often the client is asked whether it is there.
 const PING: Duration = Duration::from_secs(20);
 /// How often the token of a client is looked at again.
@@ -68,19 +71,62 @@ impl Handshake {
 
     /// Answers, and carries the console from then on.
     pub(crate) fn accept(self, call: &Call, viewer: Viewer) -> Answer {
+        let token = call.who.as_ref().map(|(_, token)| token.clone());
+        let service = call.service().clone();
+        self.upgrade(call, MAX_MESSAGE, |socket, stop| {
+            carry(socket, Client::new(service, viewer, token), Wire::plain(), stop)
+        })
+    }
+
+    /// The same for another server: what it is answered comes first.
+    pub(crate) fn accept_peer(
+        self,
+        call: &Call,
+        ways: (SealedWay, SealedWay),
+        opened: Result<Viewer, PeerAnswer>,
+    ) -> Answer {
+        let service = call.service().clone();
+        self.upgrade(call, MAX_MESSAGE + SEAL, |mut socket, stop| async move {
+            let mut wire = Wire { inward: Way(Some(ways.0)), outward: Way(Some(ways.1)) };
+            let answer = opened.as_ref().err().unwrap_or(&PeerAnswer::Done);
+            let answer = serde_json::to_string(answer).expect("an answer has string keys only");
+            if socket.send(wire.outward.pack(Message::text(answer))).await.is_ok()
+                && let Ok(viewer) = opened
+            {
+                carry(socket, Client::new(service, viewer, None), wire, stop).await;
+            }
+        })
+    }
+
+    fn upgrade<F>(
+        self,
+        call: &Call,
+        limit: usize,
+        serve: impl FnOnce(Socket, watch::Receiver<bool>) -> F + Send + 'static,
+    ) -> Answer
+    where
+        F: Future<Output = ()> + Send,
+    {
         let mut response = Response::default();
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(SEC_WEBSOCKET_ACCEPT, self.accept);
-        let token = call.who.as_ref().map(|(_, token)| token.clone());
-        let (service, stop) = (call.service().clone(), call.state.stop.subscribe());
+        let stop = call.state.stop.subscribe();
         let (upgrade, permit) = (self.upgrade, self.permit);
         call.state.start_task(async move {
             let _permit = permit;
             match upgrade.await {
-                Ok(upgraded) => carry(upgraded, service, viewer, token, stop).await,
+                Ok(upgraded) => {
+                    let config = WebSocketConfig::default()
+                        .max_message_size(Some(limit))
+                        .max_frame_size(Some(limit))
+                        .write_buffer_size(0);
+                    let raw = TokioIo::new(upgraded);
+                    let socket = WebSocketStream::from_raw_socket(raw, Role::Server, Some(config)).await;
+                    serve(socket, stop).await;
+                }
                 Err(error) => tracing::debug!(%error, "a client has not gone on to WebSocket"),
             }
         });
@@ -88,25 +134,51 @@ impl Handshake {
     }
 }
 
-async fn carry(
-    upgraded: Upgraded,
-    service: Provisioner,
-    viewer: Viewer,
-    token: Option<Secret>,
-    stop: watch::Receiver<bool>,
-) {
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(MAX_MESSAGE))
-        .max_frame_size(Some(MAX_MESSAGE))
-        .write_buffer_size(0);
-    let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+/// What messages are put into on their two ways.
+struct Wire {
+    inward: Way,
+    outward: Way,
+}
+
+/// One way: messages as they are, or sealed between servers.
+struct Way(Option<SealedWay>);
+
+impl Wire {
+    fn plain() -> Self {
+        Self { inward: Way(None), outward: Way(None) }
+    }
+}
+
+impl Way {
+    fn pack(&mut self, message: Message) -> Message {
+        let Some(way) = &mut self.0 else { return message };
+        match message {
+            Message::Text(text) => Message::binary(way.seal(SealedKind::Text, text.as_bytes())),
+            Message::Binary(bytes) => Message::binary(way.seal(SealedKind::Bytes, &bytes)),
+            other => other,
+        }
+    }
+
+    /// `None` for what is not the next message of the peer.
+    fn unpack(&mut self, message: Message) -> Option<Message> {
+        let Some(way) = &mut self.0 else { return Some(message) };
+        match message {
+            Message::Binary(sealed) => Some(match way.open(&sealed)? {
+                (SealedKind::Text, text) => Message::text(String::from_utf8(text).ok()?),
+                (SealedKind::Bytes, bytes) => Message::binary(bytes),
+            }),
+            Message::Text(_) => None,
+            other => Some(other),
+        }
+    }
+}
+
+async fn carry(socket: Socket, client: Client, wire: Wire, stop: watch::Receiver<bool>) {
     let (mut sink, stream) = socket.split();
-    let (viewer, heard) = (Arc::new(viewer), Arc::new(AtomicBool::new(true)));
     let (refuse, refusals) = mpsc::channel(16);
-    let client = Client { service, viewer, token, heard };
     let end = tokio::select! {
-        end = client.tell(&mut sink, refusals, stop) => end,
-        end = client.hear(stream, refuse) => end,
+        end = client.tell(&mut sink, refusals, wire.outward, stop) => end,
+        end = client.hear(stream, refuse, wire.inward) => end,
     };
     let (code, reason) = match end {
         End::Gone => return,
@@ -126,19 +198,24 @@ enum End {
 
 struct Client {
     service: Provisioner,
-    viewer: Arc<Viewer>,
+    viewer: Viewer,
     /// The token that was shown; none with a ticket.
     token: Option<Secret>,
     /// Something came from the client since it was last asked.
-    heard: Arc<AtomicBool>,
+    heard: AtomicBool,
 }
 
 impl Client {
+    fn new(service: Provisioner, viewer: Viewer, token: Option<Secret>) -> Self {
+        Self { service, viewer, token, heard: AtomicBool::new(true) }
+    }
+
     /// Sends what the console shows.
     async fn tell(
         &self,
         sink: &mut SplitSink<Socket, Message>,
         mut refusals: mpsc::Receiver<String>,
+        mut way: Way,
         mut stop: watch::Receiver<bool>,
     ) -> End {
         let (mut ping, mut recheck) = (tokio::time::interval(PING), tokio::time::interval(RECHECK));
@@ -168,14 +245,14 @@ impl Client {
                     return End::Said(CloseCode::Restart, "the server ends");
                 }
             };
-            if sink.send(message).await.is_err() {
+            if sink.send(way.pack(message)).await.is_err() {
                 return End::Gone;
             }
         }
     }
 
     /// Takes what the client types and asks.
-    async fn hear(&self, mut stream: SplitStream<Socket>, refuse: mpsc::Sender<String>) -> End {
+    async fn hear(&self, mut stream: SplitStream<Socket>, refuse: mpsc::Sender<String>, mut way: Way) -> End {
         loop {
             let message = match stream.next().await {
                 None => return End::Gone,
@@ -183,7 +260,10 @@ impl Client {
                     return End::Said(CloseCode::Size, "at most 64 KiB a message");
                 }
                 Some(Err(_)) => return End::Gone,
-                Some(Ok(message)) => message,
+                Some(Ok(message)) => match way.unpack(message) {
+                    Some(message) => message,
+                    None => return End::Said(CloseCode::Policy, "a message is not sealed as it has to be"),
+                },
             };
             self.heard.store(true, Ordering::Relaxed);
             let done = match message {
@@ -202,7 +282,7 @@ impl Client {
     async fn request(&self, request: &str) -> Result<(), Error> {
         match serde_json::from_str(request) {
             Ok(ConsoleRequest::Break) => self.viewer.send(ConsoleInput::Break).await,
-            Ok(ConsoleRequest::Keyboard) => self.viewer.take_keyboard(),
+            Ok(ConsoleRequest::Keyboard) => self.viewer.take_keyboard().await,
             Ok(ConsoleRequest::Take) => {
                 self.service.consoles().take(self.viewer.actor(), self.viewer.machine()).await
             }

@@ -26,6 +26,7 @@ pub(super) struct Serial {
     typed: broadcast::Sender<Typed>,
     echo: bool,
     retry: Duration,
+    activations: u64,
 }
 
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl Serial {
     pub(super) fn new(config: &SimConfig) -> Self {
         let (typed, _) = broadcast::channel(TYPED);
         let (echo, retry) = (config.echo, config.sol_retry);
-        Self { active: None, farewells: VecDeque::new(), typed, echo, retry }
+        Self { active: None, farewells: VecDeque::new(), typed, echo, retry, activations: 0 }
     }
 
     /// The session that has the console.
@@ -48,9 +49,15 @@ impl Serial {
         self.active.as_ref().map(|active| active.session)
     }
 
+    /// How often a session got the console.
+    pub(super) fn activations(&self) -> u64 {
+        self.activations
+    }
+
     pub(super) fn activate(&mut self, session: u32) {
         // A session that is gone ends it, not a packet that is not acknowledged.
         let retry = Retry { first_wait: self.retry, tries: u32::MAX };
+        self.activations += 1;
         self.active =
             Some(Active { session, sol: Sol::new(Sending { packet: PACKET, retry }), overrun: false });
     }

@@ -139,7 +139,12 @@ async fn carry(
                     screen.replay(&replay.take().unwrap_or_default())?;
                     true
                 }
-                Some(Said::Notice(ConsoleNotice::Cut { reason })) => {
+                // It goes on at another server, or at this one when it has started again.
+                Some(Said::Notice(ConsoleNotice::Cut { reason, again: true })) => {
+                    screen.say(&reason);
+                    false
+                }
+                Some(Said::Notice(ConsoleNotice::Cut { reason, again: false })) => {
                     screen.say(&format!("the console was cut: {reason}"));
                     return Err(Exit::FAILED.into());
                 }

@@ -63,6 +63,11 @@ impl Rack {
         &self.units
     }
 
+    /// Their BMCs.
+    pub fn bmcs(&self) -> &[BmcSimulator] {
+        &self.simulators
+    }
+
     /// Cuts the power of machines and BMCs.
     pub async fn stop(self) {
         self.power.iter().for_each(JoinHandle::abort);

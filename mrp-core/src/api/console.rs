@@ -59,6 +59,9 @@ pub enum ConsoleNotice {
     Cut {
         /// Why.
         reason: String,
+        /// Whoever asks again may have it again: the server ends, or another one has the console.
+        #[serde(default)]
+        again: bool,
     },
 }
 

@@ -9,17 +9,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::actor::Actor;
-use crate::bmc::{BmcError, Node};
+use crate::bmc::Node;
 use crate::bmc_entry::BmcId;
 use crate::claim::Claim;
+use crate::console::RecordPlace;
 use crate::error::Error;
 use crate::id::Timestamp;
 use crate::machine::{Machine, MachineId};
-use crate::peer::{PeerAct, PeerActor, PeerAnswer, PeerError, Peers, Proof, WINDOW_MS};
+use crate::peer::{PeerAct, PeerActor, PeerAnswer, Peers, Proof, WINDOW_MS, record};
 use crate::run::{Run, RunId, StageKind};
 use crate::service::power::{PowerRequest, PowerStatus};
 use crate::service::{Provisioner, lock};
 use crate::store::{RunFilter, StoreError};
+
+mod way;
 
 /// One of several servers on one database.
 #[derive(Debug, Clone)]
@@ -108,52 +111,6 @@ impl Provisioner {
         Ok(if id == cluster.id { Owner::Here } else { Owner::At { id, url } })
     }
 
-    /// Passes an act on to the server that drives a BMC. `None` if that is this one, or if there is no BMC. A server that
-    /// does not answer is waited for until its claim has lapsed.
-    pub(crate) async fn pass_on(
-        &self,
-        bmc: Option<BmcId>,
-        act: &PeerAct,
-    ) -> Result<Option<PeerAnswer>, Error> {
-        let (Some(cluster), Some(bmc)) = (&self.0.cluster, bmc) else { return Ok(None) };
-        let patience = tokio::time::Instant::now() + cluster.lease + cluster.lease / 2;
-        loop {
-            let (id, url) = match self.owner(cluster, bmc).await? {
-                Owner::Here => return Ok(None),
-                Owner::At { id, url } => (id, url),
-                Owner::Nobody => {
-                    return Err(self.undriven(bmc, "no server with the role bmc is up".into()).await);
-                }
-            };
-            if url.is_empty() {
-                let reason = format!("server {id} drives it, which has no server.url to be asked at");
-                return Err(self.undriven(bmc, reason).await);
-            }
-            match cluster.peers.ask(&url, act).await {
-                Ok(PeerAnswer::NotMine) if tokio::time::Instant::now() < patience => {}
-                Ok(PeerAnswer::NotMine) => {
-                    return Err(Error::Conflict("the BMC changes servers; try again in a moment".into()));
-                }
-                Ok(answer) => return answer.into_result().map(Some),
-                Err(PeerError::Unreachable { .. }) if tokio::time::Instant::now() < patience => {}
-                Err(error @ PeerError::Unreachable { .. }) => {
-                    return Err(self.undriven(bmc, format!("server {id} drives it; {error}")).await);
-                }
-                Err(PeerError::Lost { url, .. }) => {
-                    let operation = "what was passed on to the server that drives it";
-                    return Err(BmcError::Timeout { address: url, operation }.into());
-                }
-            }
-            tokio::time::sleep(cluster.lease / 10).await;
-        }
-    }
-
-    /// Nobody was there to do it, and nothing was done.
-    async fn undriven(&self, bmc: BmcId, reason: String) -> Error {
-        let entry = self.store().bmc(bmc).await.ok().flatten();
-        BmcError::Busy { address: entry.map(|entry| entry.address).unwrap_or_default(), reason }.into()
-    }
-
     /// Refuses to go on with a BMC that another server has taken over meanwhile.
     pub(crate) async fn require_owned(&self, machine: &Machine) -> Result<(), Error> {
         let (Some(cluster), Some(bmc)) = (&self.0.cluster, machine.bmc) else { return Ok(()) };
@@ -185,22 +142,6 @@ impl Provisioner {
         let claims = self.store().claims(BMC).await?.into_iter();
         let others = claims.filter(|claim| claim.holder != cluster.id && !claim.has_lapsed(now));
         Ok(others.map(|claim| claim.name).collect())
-    }
-
-    /// Refuses where another server drives the BMC: its console is there, and its record too.
-    pub(crate) async fn require_console_here(&self, machine: &Machine) -> Result<(), Error> {
-        let (Some(cluster), Some(bmc)) = (&self.0.cluster, machine.bmc) else { return Ok(()) };
-        let name = &machine.name;
-        match self.owner(cluster, bmc).await? {
-            Owner::Here => Ok(()),
-            Owner::Nobody => Err(Error::Conflict("no server with the role bmc is up".into())),
-            Owner::At { id, url } => {
-                let at = if url.is_empty() { String::new() } else { format!(" at {url}") };
-                Err(Error::Conflict(format!(
-                    "the console of machine {name} is held by server {id}{at}; ask there"
-                )))
-            }
-        }
     }
 
     /// Marks a run as being powered here; `None` if it is so already.
@@ -283,19 +224,7 @@ impl Provisioner {
 
     /// Answers a peer's request, which comes with its proof: the answer's own proof, and the answer.
     pub async fn answer_peer(&self, proof: &str, body: &str) -> Result<(String, String), Error> {
-        let refused =
-            || Error::Unauthenticated("this is no request of a server with the same key and time".into());
-        let proof = Proof::parse(proof).filter(|proof| proof.holds(&self.0.key, self.now(), body));
-        let proof = proof.ok_or_else(refused)?;
-        {
-            let (mut taken, now) = (lock(&self.0.taken_proofs), self.now());
-            taken.retain(|_, at| now.0 - at.0 <= 2 * WINDOW_MS);
-            if taken.insert(proof.number.clone(), proof.at).is_some() {
-                return Err(refused());
-            }
-        }
-        let act: PeerAct = serde_json::from_str(body)
-            .map_err(|_| Error::Refused("a request that this version of mrp does not know".into()))?;
+        let (proof, act) = self.proved(proof, body)?;
         let answer = match self.act_for_peer(act).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -307,6 +236,24 @@ impl Provisioner {
         };
         let answer = serde_json::to_string(&answer).map_err(|error| Error::Internal(Box::new(error)))?;
         Ok((proof.of_answer(&self.0.key, &answer), answer))
+    }
+
+    /// What a peer asks, whose proof holds and was not taken before.
+    pub(crate) fn proved(&self, proof: &str, body: &str) -> Result<(Proof, PeerAct), Error> {
+        let refused =
+            || Error::Unauthenticated("this is no request of a server with the same key and time".into());
+        let proof = Proof::parse(proof).filter(|proof| proof.holds(&self.0.key, self.now(), body));
+        let proof = proof.ok_or_else(refused)?;
+        {
+            let (mut taken, now) = (lock(&self.0.taken_proofs), self.now());
+            taken.retain(|_, at| now.0 - at.0 <= 2 * WINDOW_MS);
+            if taken.insert(proof.number.clone(), proof.at).is_some() {
+                return Err(refused());
+            }
+        }
+        let act = serde_json::from_str(body)
+            .map_err(|_| Error::Refused("a request that this version of mrp does not know".into()))?;
+        Ok((proof, act))
     }
 
     async fn act_for_peer(&self, act: PeerAct) -> Result<PeerAnswer, Error> {
@@ -338,11 +285,23 @@ impl Provisioner {
                 self.reset_boot_device_here(&machine).await;
                 Ok(PeerAnswer::Done)
             }
+            PeerAct::TakeConsole { actor, machine } => {
+                let Some(_) = self.driven_here(machine).await? else { return Ok(PeerAnswer::NotMine) };
+                let actor = self.actor_of(&actor).await?;
+                self.consoles().take_here(&actor, machine).await?;
+                Ok(PeerAnswer::Done)
+            }
+            PeerAct::ReadConsole { machine, segment, offset } => {
+                let Some(_) = self.driven_here(machine).await? else { return Ok(PeerAnswer::NotMine) };
+                let page = self.0.console_record.read(machine, RecordPlace { segment, offset }).await?;
+                Ok(PeerAnswer::Record { sealed: record::seal(&self.0.key, machine, &page) })
+            }
+            PeerAct::WatchConsole { .. } => Err(Error::Refused("a console is asked for by a line".into())),
         }
     }
 
     /// The machine, if its BMC is driven here.
-    async fn driven_here(&self, machine: MachineId) -> Result<Option<Machine>, Error> {
+    pub(crate) async fn driven_here(&self, machine: MachineId) -> Result<Option<Machine>, Error> {
         let machine = self.load_machine(machine).await?;
         Ok(self.require_owned(&machine).await.is_ok().then_some(machine))
     }
@@ -365,7 +324,7 @@ impl Provisioner {
     }
 
     /// The actor of a peer's request, by what the store says of the user and the token at this moment.
-    async fn actor_of(&self, actor: &PeerActor) -> Result<Actor, Error> {
+    pub(crate) async fn actor_of(&self, actor: &PeerActor) -> Result<Actor, Error> {
         let gone = || Error::Unauthenticated("the user or the token is gone".into());
         let Some(id) = actor.user else { return Ok(Actor::system()) };
         let user = self.store().user(id).await?.ok_or_else(gone)?;

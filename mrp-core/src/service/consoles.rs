@@ -1,130 +1,54 @@
 //! Consoles: watching one, typing on it, its record, and the tickets that open one. One session per machine is held by
-//! the server that drives its BMC; `broker` says when, `session` how, `audience` for whom.
+//! the server that drives its BMC; `broker` says when, `session` how, `audience` for whom. Whoever asks another server is
+//! passed on (`relay`).
 //!
 //! A console is for the machine's holders and for admins. A holder sees what came since they have the machine: what
 //! was printed or typed for somebody else before is not theirs.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use bytes::Bytes;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::actor::{Actor, forbidden};
-use crate::bmc::{Bmc, BmcError, ConsoleInput, Node};
-use crate::console::{ConsoleTicket, Frame, FrameContent, TICKET_LIFE};
+use crate::bmc::{Bmc, BmcError, Node};
+use crate::console::{ConsoleTicket, TICKET_LIFE};
 use crate::error::Error;
 use crate::event::EventKind;
 use crate::governor::Governed;
 use crate::id::Timestamp;
 use crate::machine::{Machine, MachineId};
+use crate::peer::{PeerAct, PeerActor, PeerAnswer, SealedWay};
 use crate::secret::{Secret, random_bytes};
 use crate::service::{Provisioner, lock};
 
 mod audience;
 mod broker;
 mod log;
+mod relay;
 mod session;
+mod viewer;
 
 pub use audience::ConsoleMessage;
 pub(crate) use broker::Broker;
 pub use log::{ConsoleLog, LogFilter};
+pub use viewer::Viewer;
 
 use audience::Seat;
-use session::{Request, Session};
+use relay::{Relay, Wish};
+use session::Request;
+use viewer::{Seated, View};
 
 /// Viewers of one console at once.
 const MAX_VIEWERS: usize = 100;
-/// How long what is typed may wait for the BMC.
-const INPUT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Consoles.
 #[derive(Debug)]
 pub struct Consoles<'a>(&'a Provisioner);
 
-/// A view of a machine's console; it ends when dropped.
-#[derive(Debug)]
-pub struct Viewer {
-    service: Provisioner,
-    session: Arc<Session>,
-    seat: Arc<Seat>,
-}
-
-impl Drop for Viewer {
-    fn drop(&mut self) {
-        lock(&self.session.audience).leave(&self.seat);
-        self.session.ask(Request::Look);
-    }
-}
-
-impl Viewer {
-    /// What the console shows: the last of its record, [`ReplayEnd`](crate::api::ConsoleNotice::ReplayEnd), then what
-    /// comes. `None` after the end, of which a notice tells why. Dropping the future loses nothing.
-    pub async fn next(&self) -> Option<ConsoleMessage> {
-        self.seat.next().await
-    }
-
-    /// Types. Refused to who has not the keyboard, and while the console is not open.
-    pub async fn send(&self, input: ConsoleInput) -> Result<(), Error> {
-        if !lock(&self.session.audience).may_type(&self.seat) {
-            let why = if self.seat.types {
-                "somebody else has the keyboard; take it first"
-            } else {
-                "you only watch"
-            };
-            return Err(Error::Conflict(why.into()));
-        }
-        let closed = || Error::Conflict("the console is not open; nothing was typed".into());
-        let sender = self.session.input().ok_or_else(closed)?;
-        let frame = self.typed(&input);
-        match tokio::time::timeout(INPUT_PATIENCE, sender.send(input)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(closed()),
-            Err(_) => {
-                return Err(Error::Conflict("the BMC does not take what is typed; it was dropped".into()));
-            }
-        }
-        if let Some(frame) = frame {
-            self.service.0.console_record.append(self.session.machine, frame).await;
-        }
-        Ok(())
-    }
-
-    /// Takes the keyboard, whoever has it; everybody sees that.
-    pub fn take_keyboard(&self) -> Result<(), Error> {
-        if !self.seat.types {
-            return Err(Error::Conflict("you only watch".into()));
-        }
-        let from = lock(&self.session.audience).take_keyboard(&self.seat);
-        if let Some(from) = from {
-            let name = &self.seat.actor.name;
-            self.session.ask(Request::Mark(format!("{name} took the keyboard from {from}")));
-        }
-        Ok(())
-    }
-
-    /// The machine.
-    pub fn machine(&self) -> MachineId {
-        self.session.machine
-    }
-
-    /// Who watches.
-    pub fn actor(&self) -> &Actor {
-        &self.seat.actor
-    }
-
-    fn typed(&self, input: &ConsoleInput) -> Option<Frame> {
-        let ConsoleInput::Bytes(bytes) = input else { return None };
-        let content = FrameContent::Typed(Bytes::copy_from_slice(bytes));
-        self.service.settings().console.record_typed.then(|| Frame { at: self.service.now(), content })
-    }
-}
-
 impl Provisioner {
     /// Since when what a machine's console shows is an actor's to see: admins see all, holders what came since they
-    /// have the machine, nobody else anything.
+    /// have the machine, nobody else anything. What counts is who is admin at this moment.
     pub(crate) async fn console_since(&self, actor: &Actor, machine: MachineId) -> Result<Timestamp, Error> {
+        let actor = self.actor_of(&PeerActor::from(actor)).await?;
         if actor.admin {
             return Ok(Timestamp::default());
         }
@@ -141,50 +65,63 @@ impl Provisioner {
 
 impl Consoles<'_> {
     /// Watches a machine's console, with the keyboard unless `watch` or a token that may only look: holders and admins.
+    /// Whichever of several servers drives the BMC has the console; the view goes along with it.
     pub async fn attach(&self, actor: &Actor, machine: MachineId, watch: bool) -> Result<Viewer, Error> {
-        let row = self.0.load_machine(machine).await?;
-        let since = self.0.console_since(actor, machine).await?;
-        self.require_console(&row).await?;
-        let types = !watch && actor.require_write().is_ok();
-        let seat = Seat::new(actor.clone(), since, types);
-        let session = self.0.join_console(machine, &seat)?;
-        let viewer = Viewer { service: self.0.clone(), session, seat };
-        if lock(&viewer.session.audience).len() > MAX_VIEWERS {
-            return Err(Error::TooMany(format!("{MAX_VIEWERS} watch this console already")));
-        }
-        // Given back between the two: the event has not found the viewer.
-        if self.0.console_since(actor, machine).await? != since {
-            return Err(forbidden());
-        }
-        if types {
-            let text = format!("console opened by {}", actor.name);
-            let draft =
-                self.0.draft(actor)?.event(Some(machine), None, EventKind::Console, text, Value::Null);
-            self.0.store().record(&draft.done()).await?;
-            self.0.announce();
-        }
-        Ok(viewer)
+        let (service, actor) = (self.0, actor.clone());
+        let wish = Wish { actor: actor.clone(), machine, watch, since: None };
+        let view = if service.is_clustered() {
+            let place = service.console_place(&wish).await?;
+            View::Passed(Relay::start(service.clone(), wish, place))
+        } else {
+            View::Here(service.sit_down(&wish).await?)
+        };
+        Ok(Viewer { machine, actor, view })
+    }
+
+    /// Opens the line of a console that another server on the same database asks for: its two ways, to here and back, and
+    /// the view or a refusal.
+    pub async fn attach_peer(
+        &self,
+        proof: &str,
+        body: &str,
+    ) -> Result<((SealedWay, SealedWay), Result<Viewer, PeerAnswer>), Error> {
+        let (proof, act) = self.0.proved(proof, body)?;
+        let PeerAct::WatchConsole { actor, machine, watch, since } = act else {
+            return Err(Error::Refused("a line is for consoles".into()));
+        };
+        let opened = async {
+            if self.0.driven_here(machine).await?.is_none() {
+                return Ok(None);
+            }
+            let actor = self.0.actor_of(&actor).await?;
+            let wish = Wish { actor: actor.clone(), machine, watch, since };
+            let view = View::Here(self.0.sit_down(&wish).await?);
+            Ok(Some(Viewer { machine, actor, view }))
+        };
+        let opened = match opened.await {
+            Ok(viewer) => viewer.ok_or(PeerAnswer::NotMine),
+            Err(error) => Err(PeerAnswer::refusal(&error)),
+        };
+        Ok((SealedWay::pair(&self.0.0.key, &proof), opened))
     }
 
     /// Ends whatever session has the machine's console, ours too, and opens it anew if it is to be open: holders and
     /// admins.
     pub async fn take(&self, actor: &Actor, machine: MachineId) -> Result<(), Error> {
         let row = self.0.held_machine(actor, machine).await?;
-        let (bmc, node) = self.require_console(&row).await?;
-        let (service, actor) = (self.0.clone(), actor.clone());
-        self.0.run_to_end(async move { service.take_console(&actor, row, bmc, node).await }).await
+        let act = PeerAct::TakeConsole { actor: PeerActor::from(actor), machine };
+        match self.0.pass_on(row.bmc, &act).await? {
+            Some(_) => Ok(()),
+            None => self.take_here(actor, machine).await,
+        }
     }
 
-    /// A console that there is, and that this server may hold.
-    async fn require_console(&self, machine: &Machine) -> Result<(Governed, Node), Error> {
-        self.0.require_console_here(machine).await?;
-        let bmc = self.0.bmc_of(machine).await?;
-        let (bmc, node) = bmc.ok_or_else(|| Error::Refused("console requires a BMC".into()))?;
-        if bmc.capabilities().console {
-            Ok((bmc, node))
-        } else {
-            Err(BmcError::Unsupported("the serial console").into())
-        }
+    /// The same by this server, which drives the BMC.
+    pub(crate) async fn take_here(&self, actor: &Actor, machine: MachineId) -> Result<(), Error> {
+        let row = self.0.held_machine(actor, machine).await?;
+        let (bmc, node) = self.0.require_console(&row).await?;
+        let (service, actor) = (self.0.clone(), actor.clone());
+        self.0.run_to_end(async move { service.take_console(&actor, row, bmc, node).await }).await
     }
 
     /// A ticket for a machine's console: 48 hexadecimal digits that are good once, within five minutes, for whoever has
@@ -223,6 +160,43 @@ impl Consoles<'_> {
 }
 
 impl Provisioner {
+    /// Takes a place at a console of this server.
+    async fn sit_down(&self, wish: &Wish) -> Result<Seated, Error> {
+        let (actor, machine) = (&wish.actor, wish.machine);
+        let row = self.load_machine(machine).await?;
+        let since = self.console_since(actor, machine).await?;
+        self.require_console(&row).await?;
+        let types = !wish.watch && actor.require_write().is_ok();
+        let seat = Seat::new(actor.clone(), since.max(wish.since.unwrap_or_default()), types);
+        let session = self.join_console(machine, &seat)?;
+        let seated = Seated { service: self.clone(), session, seat };
+        if lock(&seated.session.audience).len() > MAX_VIEWERS {
+            return Err(Error::TooMany(format!("{MAX_VIEWERS} watch this console already")));
+        }
+        // Given back between the two: the event has not found the viewer.
+        if self.console_since(actor, machine).await? != since {
+            return Err(forbidden());
+        }
+        if types && wish.since.is_none() {
+            let text = format!("console opened by {}", actor.name);
+            let draft = self.draft(actor)?.event(Some(machine), None, EventKind::Console, text, Value::Null);
+            self.store().record(&draft.done()).await?;
+            self.announce();
+        }
+        Ok(seated)
+    }
+
+    /// The console that a machine has.
+    async fn require_console(&self, machine: &Machine) -> Result<(Governed, Node), Error> {
+        let bmc = self.bmc_of(machine).await?;
+        let (bmc, node) = bmc.ok_or_else(|| Error::Refused("console requires a BMC".into()))?;
+        if bmc.capabilities().console {
+            Ok((bmc, node))
+        } else {
+            Err(BmcError::Unsupported("the serial console").into())
+        }
+    }
+
     async fn take_console(
         &self,
         actor: &Actor,

@@ -120,6 +120,11 @@ impl Lab {
         builder(&self.folder, self.database.as_deref(), &self.key, &self.clock).await
     }
 
+    /// The record of consoles in a folder of another server.
+    pub(crate) fn consoles(&self, server: &str) -> FsConsoles {
+        FsConsoles::open(&self.folder.path().join(server), ConsoleLimits::default()).unwrap()
+    }
+
     /// The key that servers share.
     pub(crate) fn key(&self) -> &ServerKey {
         &self.key

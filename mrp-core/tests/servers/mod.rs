@@ -12,7 +12,7 @@ use mrp_core::bmc::{Node as BmcNode, Power};
 use mrp_core::clock::Clock;
 use mrp_core::event::EventKind;
 use mrp_core::machine::Netboot;
-use mrp_core::peer::{PeerAct, PeerActor, PeerAnswer, PeerError, Peers, Proof, Refusal};
+use mrp_core::peer::{PeerAct, PeerActor, PeerAnswer, PeerConsole, PeerError, Peers, Proof, Refusal};
 use mrp_core::run::{RunStatus, StageKind};
 use mrp_core::secret::ServerKey;
 use mrp_core::service::cluster::Cluster;
@@ -24,6 +24,7 @@ use mrp_core::{Actor, Error, Provisioner};
 use crate::lab::bmc::Fault;
 use crate::lab::{Lab, Node, forbidden};
 
+pub(crate) mod consoles;
 pub(crate) mod contents;
 
 const LEASE: Duration = Duration::from_millis(600);
@@ -51,6 +52,26 @@ impl Peers for Lines {
         assert!(proof.answer_holds(&self.key, &answered, &answer));
         Ok(serde_json::from_str(&answer).unwrap())
     }
+
+    async fn console(
+        &self,
+        url: &str,
+        act: &PeerAct,
+    ) -> Result<(PeerAnswer, Option<PeerConsole>), PeerError> {
+        let peer = self.up.lock().unwrap().get(url).cloned();
+        let Some(peer) = peer else {
+            return Err(PeerError::Unreachable { url: url.into(), cause: "it is down".into() });
+        };
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let body = serde_json::to_string(act).unwrap();
+        let proof = Proof::make(&self.key, self.clock.now(), &body).to_string();
+        let (_, opened) = peer.consoles().attach_peer(&proof, &body).await.unwrap();
+        assert!(peer.consoles().attach_peer(&proof, &body).await.is_err(), "a proof opens one line");
+        Ok(match opened {
+            Ok(viewer) => (PeerAnswer::Done, Some(consoles::carry(viewer))),
+            Err(answer) => (answer, None),
+        })
+    }
 }
 
 impl Lines {
@@ -63,7 +84,8 @@ impl Lines {
         let url = format!("http://{id}");
         let cluster =
             Cluster { id: id.into(), url: url.clone(), drives_bmcs, lease: LEASE, peers: self.clone() };
-        let server = lab.builder().await.0.cluster(cluster).build().await.unwrap();
+        let builder = lab.builder().await.0.console_record(lab.consoles(id));
+        let server = builder.cluster(cluster).build().await.unwrap();
         self.up.lock().unwrap().insert(url, server.clone());
         server
     }

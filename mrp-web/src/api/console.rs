@@ -42,7 +42,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new("GET", "/api/v1/machine/{id}/console/log", "read_console", Who::Holder, log)
             .about("What a machine's console showed")
             .note(
-                "Holders see what came since they have the machine. As text it is what the machine printed, byte for byte; with `text` it is the lines that have it, each after its time. As `ndjson` each line is a JSON object (`ConsoleLine`), with what happened between (`mark`). 409 where another server drives the machine's BMC and has the record.",
+                "Holders see what came since they have the machine. As text it is what the machine printed, byte for byte; with `text` it is the lines that have it, each after its time. As `ndjson` each line is a JSON object (`ConsoleLine`), with what happened between (`mark`).",
             )
             .query("since", Kind::Time, "Only what came then or later")
             .query("until", Kind::Time, "Only what came before")
@@ -51,16 +51,16 @@ pub(super) fn routes() -> Vec<Route> {
             .query("format", Kind::Pattern("^(text|ndjson)$"), "`text` by default")
             .answers_text(200, "text/plain")
             .answers_text(200, "application/x-ndjson")
-            .refuses(&[409]),
+            .refuses(&[409, 502, 504]),
         Route::new("GET", "/api/v1/machine/{id}/console/ws", "attach_console", Who::Ticket, attach)
             .about("A machine's console, as a WebSocket")
             .note(
-                "Binary frames are what the machine prints and what is typed. Text frames are JSON: `ConsoleNotice` to the client, `ConsoleRequest` to the server; docs/console.md describes both. 426 without an upgrade; 409 where another server drives the machine's BMC.",
+                "Binary frames are what the machine prints and what is typed. Text frames are JSON: `ConsoleNotice` to the client, `ConsoleRequest` to the server; docs/console.md describes both. 426 without an upgrade; 409 where no server drives the machine's BMC.",
             )
             .query("token", Kind::Text, "A ticket of `POST …/console`, in place of a token in the header")
             .query("watch", Kind::Flag, "Never type")
             .answers_nothing(101)
-            .refuses(&[400, 409, 426, 429])
+            .refuses(&[400, 409, 426, 429, 502, 504])
             .without_head(),
     ]
 }

@@ -26,6 +26,26 @@ pub enum ConsoleMessage {
     Notice(ConsoleNotice),
 }
 
+/// Why a console is held here no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ending {
+    pub(crate) reason: String,
+    /// It is, or will be, held elsewhere or again.
+    pub(crate) again: bool,
+}
+
+impl Ending {
+    /// There is no such console for whoever asks again.
+    pub(crate) fn for_good(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), again: false }
+    }
+
+    /// Whoever asks again finds it elsewhere, or here later.
+    pub(crate) fn for_now(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), again: true }
+    }
+}
+
 /// A viewer's place.
 #[derive(Debug)]
 pub(crate) struct Seat {
@@ -94,12 +114,13 @@ impl Seat {
                 *queue = Queue::default();
             }
         }
-        self.end(reason);
+        self.end(&Ending::for_good(reason));
     }
 
     /// Ends this place after what waits.
-    pub(crate) fn end(&self, reason: &str) {
-        self.notice(ConsoleNotice::Cut { reason: reason.to_owned() });
+    pub(crate) fn end(&self, ending: &Ending) {
+        let Ending { reason, again } = ending.clone();
+        self.notice(ConsoleNotice::Cut { reason, again });
         lock(&self.queue).ended = true;
         self.wake.notify_one();
     }
@@ -211,9 +232,9 @@ impl Audience {
     }
 
     /// Ends everybody's view.
-    pub(crate) fn end(&mut self, reason: &str) {
+    pub(crate) fn end(&mut self, ending: &Ending) {
         for seat in self.seats() {
-            seat.end(reason);
+            seat.end(ending);
         }
         (self.coming, self.seats) = (Vec::new(), Vec::new());
         self.keyboard = None;
@@ -305,7 +326,7 @@ mod tests {
         seat.output(Bytes::from_static(b"before"));
         seat.cut("given back");
         seat.output(Bytes::from_static(b"after"));
-        let cut = ConsoleNotice::Cut { reason: "given back".into() };
+        let cut = ConsoleNotice::Cut { reason: "given back".into(), again: false };
         assert_eq!(seat.next().await, Some(ConsoleMessage::Notice(cut)));
         assert_eq!(seat.next().await, None);
     }

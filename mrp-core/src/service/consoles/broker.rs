@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::audience::Seat;
+use super::audience::{Ending, Seat};
 use super::session::{Request, Session};
 use crate::actor::Actor;
 use crate::bmc::Bmc;
@@ -66,7 +66,7 @@ impl Broker {
             (std::mem::take(&mut sessions.by_machine), std::mem::take(&mut sessions.tasks))
         };
         for session in sessions.values() {
-            session.ask(Request::Stop("the server ends".into()));
+            session.ask(Request::Stop(Ending::for_now("the server ends")));
         }
         let all = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(CLOSE_PATIENCE, all).await.is_err() {
@@ -194,7 +194,7 @@ impl Provisioner {
         for seat in seats {
             match self.console_since(&seat.actor, session.machine).await {
                 Ok(since) if since <= seat.since => {}
-                Ok(_) | Err(Error::Forbidden(_) | Error::NotFound { .. }) => {
+                Ok(_) | Err(Error::Forbidden(_) | Error::Unauthenticated(_) | Error::NotFound { .. }) => {
                     seat.cut(reason);
                     lock(&session.audience).leave(&seat);
                 }
@@ -243,10 +243,10 @@ impl Provisioner {
             let bmc = machine.as_ref().and_then(|machine| machine.bmc);
             match bmc {
                 None => {
-                    session.ask(Request::Stop("the machine or its BMC is gone".into()));
+                    session.ask(Request::Stop(Ending::for_good("the machine or its BMC is gone")));
                 }
                 Some(bmc) if elsewhere.contains(&claim_of(bmc)) => {
-                    session.ask(Request::Stop("another server drives the BMC now".into()));
+                    session.ask(Request::Stop(Ending::for_now("another server drives the BMC now")));
                 }
                 Some(_) if !wanted.contains(&session.machine) => self.release_console(&session),
                 Some(_) => {}
@@ -288,7 +288,7 @@ impl Provisioner {
     fn give_up_consoles(&self) {
         if self.is_clustered() {
             for session in self.0.consoles.all() {
-                session.ask(Request::Stop("this server does not reach the database".into()));
+                session.ask(Request::Stop(Ending::for_now("this server does not reach the database")));
             }
         }
     }
@@ -310,9 +310,9 @@ impl Provisioner {
         }
     }
 
-    /// True if a server of ours had the machine's console and has not closed it.
-    pub(super) async fn left_console_open(&self, machine: MachineId) -> Result<bool, Error> {
-        Ok(self.store().claim_named(&console_claim(machine)).await?.is_some())
+    /// The server of ours that had the machine's console and has not closed it.
+    pub(super) async fn left_console_open(&self, machine: MachineId) -> Result<Option<String>, Error> {
+        Ok(self.store().claim_named(&console_claim(machine)).await?.map(|claim| claim.holder))
     }
 
     fn console_holder(&self) -> String {
@@ -339,6 +339,6 @@ struct Ended {
 impl Drop for Ended {
     fn drop(&mut self) {
         remove(&mut lock(&self.service.0.consoles.sessions), &self.session);
-        lock(&self.session.audience).end("the console has ended");
+        lock(&self.session.audience).end(&Ending::for_now("the console has ended"));
     }
 }

@@ -1,10 +1,11 @@
 //! Reading a console's record: a part of it by time or run, whole or those lines that have a text.
 
 use crate::actor::Actor;
-use crate::console::{Frame, FrameContent, RecordPlace};
+use crate::console::{Frame, FrameContent, RecordPage, RecordPlace};
 use crate::error::Error;
 use crate::id::Timestamp;
 use crate::machine::MachineId;
+use crate::peer::{PeerAct, PeerAnswer, record};
 use crate::run::RunId;
 use crate::service::Provisioner;
 
@@ -46,9 +47,8 @@ impl Consoles<'_> {
         machine: MachineId,
         filter: LogFilter,
     ) -> Result<ConsoleLog, Error> {
-        let row = self.0.load_machine(machine).await?;
+        self.0.load_machine(machine).await?;
         let (mut since, mut until) = (self.0.console_since(actor, machine).await?, filter.until);
-        self.0.require_console_here(&row).await?;
         since = since.max(filter.since.unwrap_or_default());
         if let Some(id) = filter.run {
             let run = self.0.store().run(id).await?.filter(|run| run.machine == machine);
@@ -65,6 +65,25 @@ impl Consoles<'_> {
     }
 }
 
+impl Provisioner {
+    /// A page of the record of a machine's console, from the server that drives its BMC.
+    async fn record_page(&self, machine: MachineId, place: RecordPlace) -> Result<RecordPage, Error> {
+        if self.is_clustered() {
+            let row = self.load_machine(machine).await?;
+            let RecordPlace { segment, offset } = place;
+            let act = PeerAct::ReadConsole { machine, segment, offset };
+            if let Some(answer) = self.pass_on(row.bmc, &act).await? {
+                let page = match &answer {
+                    PeerAnswer::Record { sealed } => record::open(&self.0.key, machine, sealed),
+                    _ => None,
+                };
+                return page.ok_or_else(|| Error::Internal("a peer's answer is no record".into()));
+            }
+        }
+        Ok(self.0.console_record.read(machine, place).await?)
+    }
+}
+
 impl ConsoleLog {
     /// The next frames; `None` at the end. With a text, a frame is a line without its end. Whoever loses the machine
     /// meanwhile is refused.
@@ -73,7 +92,7 @@ impl ConsoleLog {
         if self.service.console_since(&self.actor, self.machine).await? > self.since {
             return Err(crate::actor::forbidden());
         }
-        let page = self.service.0.console_record.read(self.machine, place).await?;
+        let page = self.service.record_page(self.machine, place).await?;
         self.place = page.next;
         let is_over = |frame: &Frame| self.until.is_some_and(|until| frame.at >= until);
         if page.frames.last().is_some_and(is_over) {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::audience::{Audience, Seat};
+use super::audience::{Audience, Ending, Seat};
 use crate::api::ConsoleNotice;
 use crate::bmc::{Bmc, BmcError, Console, ConsoleInput};
 use crate::console::{Frame, FrameContent, REPLAY_BYTES};
@@ -54,7 +54,7 @@ pub(crate) enum Request {
     /// See whether anybody still wants it.
     Look,
     /// End.
-    Stop(String),
+    Stop(Ending),
 }
 
 /// Why a session goes on to another console, or ends.
@@ -64,7 +64,7 @@ enum Turn {
     /// Opened again at once.
     Retry,
     /// The session ends.
-    Stop(String),
+    Stop(Ending),
 }
 
 /// The task of a session.
@@ -128,11 +128,18 @@ impl Holder {
     /// Holds the console until nobody wants it any more, or until it must not be held here.
     pub(crate) async fn run(mut self) {
         let (mut pause, mut was_open) = (FIRST_PAUSE, false);
-        let reason = loop {
+        let ending = loop {
             let turn = match self.opened().await {
-                Ok(console) => {
-                    let text = if was_open { "the console is open again" } else { "the console is open" };
-                    self.mark(text.into()).await;
+                Ok((console, left_by)) => {
+                    let text = match left_by {
+                        _ if was_open => "the console is open again".to_owned(),
+                        Some(server) if self.service.is_clustered() => {
+                            format!("the console is open; server {server} had it and has not closed it")
+                        }
+                        Some(_) => "the console is open; a killed mrp had not closed it".to_owned(),
+                        None => "the console is open".to_owned(),
+                    };
+                    self.mark(text).await;
                     self.tell_link(ConsoleNotice::Link {
                         connected: true,
                         taken: false,
@@ -153,7 +160,7 @@ impl Holder {
                 Err(turn) => turn,
             };
             match turn {
-                Turn::Stop(reason) => break reason,
+                Turn::Stop(ending) => break ending,
                 Turn::Retry => pause = FIRST_PAUSE,
                 Turn::Lost(error) => {
                     self.note_loss(&error).await;
@@ -161,28 +168,28 @@ impl Holder {
                     let chance = f64::from(u16::from_le_bytes(random_bytes())) / f64::from(u16::MAX);
                     let until = Instant::now() + half + half.mul_f64(chance);
                     pause = (pause * 2).min(LONGEST_PAUSE);
-                    if let Some(reason) = self.wait(until, &error).await {
-                        break reason;
+                    if let Some(ending) = self.wait(until, &error).await {
+                        break ending;
                     }
                 }
             }
         };
         if was_open {
             self.service.note_console_closed(self.session.machine).await;
-            self.mark(format!("the console is closed: {reason}")).await;
+            self.mark(format!("the console is closed: {}", ending.reason)).await;
         }
-        lock(&self.session.audience).end(&reason);
+        lock(&self.session.audience).end(&ending);
         // Who came in the last moment is not left waiting.
         self.requests.close();
         while let Some(request) = self.requests.recv().await {
             if let Request::Join(seat) = request {
-                seat.end(&reason);
+                seat.end(&ending);
             }
         }
     }
 
     /// Opens the console while requests are answered.
-    async fn opened(&mut self) -> Result<Console, Turn> {
+    async fn opened(&mut self) -> Result<(Console, Option<String>), Turn> {
         let service = self.service.clone();
         let mut opening = Box::pin(open(service, self.session.machine));
         let turn = loop {
@@ -191,8 +198,8 @@ impl Holder {
                 opened = &mut opening => return opened.map_err(|error| match error {
                     Error::Bmc(BmcError::Unsupported(_))
                     | Error::NotFound { .. }
-                    | Error::Refused(_)
-                    | Error::Conflict(_) => Turn::Stop(error.to_string()),
+                    | Error::Refused(_) => Turn::Stop(Ending::for_good(error.to_string())),
+                    Error::Conflict(reason) => Turn::Stop(Ending::for_now(reason)),
                     error => Turn::Lost(error),
                 }),
                 Some(request) = self.requests.recv() => match self.handle(request).await {
@@ -231,7 +238,7 @@ impl Holder {
     }
 
     /// Waits before the next try; tells if the session ends instead.
-    async fn wait(&mut self, pause: Instant, error: &Error) -> Option<String> {
+    async fn wait(&mut self, pause: Instant, error: &Error) -> Option<Ending> {
         // A password that is wrong stays so: trying it again would lock the account.
         let hopeless = matches!(error, Error::Bmc(BmcError::Unauthorized { .. } | BmcError::Config(_)));
         let revision = self.bmc_revision().await;
@@ -247,10 +254,10 @@ impl Holder {
                 }
                 Some(request) = self.requests.recv() => match self.handle(request).await {
                     None => {}
-                    Some(Turn::Stop(reason)) => return Some(reason),
+                    Some(Turn::Stop(ending)) => return Some(ending),
                     Some(_) => return None,
                 },
-                () = until(due) => if let Some(Turn::Stop(reason)) = self.check_idle() { return Some(reason) },
+                () = until(due) => if let Some(Turn::Stop(ending)) = self.check_idle() { return Some(ending) },
             }
         }
     }
@@ -267,7 +274,7 @@ impl Holder {
             Request::Mark(text) => self.mark(text).await,
             Request::Retry => return Some(Turn::Retry),
             Request::Look => {}
-            Request::Stop(reason) => return Some(Turn::Stop(reason)),
+            Request::Stop(ending) => return Some(Turn::Stop(ending)),
         }
         None
     }
@@ -331,7 +338,7 @@ impl Holder {
     fn check_idle(&mut self) -> Option<Turn> {
         let over = self.due().is_some_and(|due| due <= Instant::now());
         let ended = over && self.service.end_console(&self.session);
-        ended.then(|| Turn::Stop("nobody watches".into()))
+        ended.then(|| Turn::Stop(Ending::for_now("nobody watches")))
     }
 }
 
@@ -358,20 +365,21 @@ fn replay(seat: &Seat, frames: Vec<Frame>) {
     seat.output(output.into());
 }
 
-/// Opens a machine's console. One that a killed server of ours has left open is taken from it.
-async fn open(service: Provisioner, machine: MachineId) -> Result<Console, Error> {
+/// Opens a machine's console. One that a killed server of ours has left open is taken from it; tells which.
+async fn open(service: Provisioner, machine: MachineId) -> Result<(Console, Option<String>), Error> {
     let _turn = service.0.consoles.opening.acquire().await;
     let machine = service.load_machine(machine).await?;
     service.require_owned(&machine).await?;
     let bmc = service.bmc_of(&machine).await?;
     let (bmc, node) = bmc.ok_or_else(|| Error::Refused("console requires a BMC".into()))?;
+    let left_by = service.left_console_open(machine.id).await?;
     let console = match bmc.open_console(&node).await {
-        Err(BmcError::ConsoleTaken { .. }) if service.left_console_open(machine.id).await? => {
+        Err(BmcError::ConsoleTaken { .. }) if left_by.is_some() => {
             bmc.reset_console(&node).await?;
             bmc.open_console(&node).await?
         }
         outcome => outcome?,
     };
     service.note_console_open(machine.id).await?;
-    Ok(console)
+    Ok((console, left_by))
 }
