@@ -351,8 +351,7 @@ impl Client {
 
     pub(crate) fn failed(&self, error: &reqwest::Error) -> ClientError {
         let (url, reason) = (self.url.clone(), cause(error));
-        // rustls' errors come without a type that reqwest shows; their words are stable enough to choose a hint by.
-        if error.is_connect() && reason.contains("certificate") {
+        if matches!(mrp_tls::tls_error(error), Some(mrp_tls::Error::InvalidCertificate(_))) {
             return ClientError::Untrusted { url, reason };
         }
         let reason = if error.is_timeout() { "no answer in time".into() } else { reason };

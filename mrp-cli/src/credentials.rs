@@ -6,10 +6,9 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use mrp_tls::Pin;
+use mrp_tls::Fingerprint;
 use serde::{Deserialize, Serialize};
 
-use crate::certificate::Fingerprint;
 use crate::client::{ClientError, server_url};
 
 /// Whose certificate is trusted, beside those of the system's authorities.
@@ -37,7 +36,7 @@ impl Trust {
 
     pub(crate) fn apply(&self, http: reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder, ClientError> {
         if let Some(fingerprint) = &self.fingerprint {
-            return Ok(http.tls_backend_preconfigured(Pin::new(Some(fingerprint.clone())).config()));
+            return Ok(http.tls_backend_preconfigured(mrp_tls::pinned(fingerprint.clone())));
         }
         if self.ca.is_some() {
             return Ok(http.tls_certs_only(self.certificates().map_err(ClientError::Invalid)?));

@@ -12,7 +12,6 @@ use std::process::ExitCode;
 use mrp_core::bmc::{Drivers, OpenBmc};
 
 pub mod backup;
-pub mod certificate;
 pub mod client;
 pub mod commands;
 pub mod config;

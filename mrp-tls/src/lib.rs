@@ -1,13 +1,16 @@
 //! Trust in one certificate by its SHA-256: for servers and BMCs with a self-made certificate.
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+pub use rustls::Error;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -43,37 +46,51 @@ pub fn install_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// Accepts the wanted certificate, or none; remembers what it saw. Signatures are checked as ever, so that the server has
-/// to own the certificate's key.
-#[derive(Debug)]
-pub struct Pin {
-    wanted: Option<Fingerprint>,
-    seen: Mutex<Option<Fingerprint>>,
+/// TLS that accepts exactly the certificate with this fingerprint.
+pub fn pinned(fingerprint: Fingerprint) -> ClientConfig {
+    config(Pin { wanted: Some(fingerprint), seen: Mutex::default() }.into())
 }
 
-impl Pin {
-    /// Accepts exactly the certificate with this fingerprint; `None` accepts none.
-    pub fn new(wanted: Option<Fingerprint>) -> Arc<Self> {
-        Arc::new(Self { wanted, seen: Mutex::default() })
-    }
+/// The fingerprint of the certificate that a server shows. No request is sent: the handshake ends at the certificate.
+pub async fn shown_by(url: &str) -> Option<Fingerprint> {
+    let pin = Arc::new(Pin { wanted: None, seen: Mutex::default() });
+    let http =
+        reqwest::Client::builder().no_proxy().tls_backend_preconfigured(config(pin.clone())).build().ok()?;
+    let _ = http.get(url).timeout(Duration::from_secs(10)).send().await;
+    pin.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
 
-    /// The certificate that was shown last.
-    pub fn seen(&self) -> Option<Fingerprint> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+/// The error of TLS that is behind an HTTP client's, if it was TLS that failed.
+pub fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref::<Error>() {
+            return Some(found);
+        }
+        // The source of an `io::Error` is that of its content, not the content.
+        let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause = inside.map_or_else(|| error.source(), |inside| Some(inside));
     }
+    None
+}
 
-    /// TLS that asks this pin alone.
-    pub fn config(self: &Arc<Self>) -> ClientConfig {
-        install_provider();
-        let builder = ClientConfig::builder().dangerous();
-        builder.with_custom_certificate_verifier(self.clone()).with_no_client_auth()
-    }
+fn config(pin: Arc<Pin>) -> ClientConfig {
+    install_provider();
+    ClientConfig::builder().dangerous().with_custom_certificate_verifier(pin).with_no_client_auth()
 }
 
 fn provider() -> Arc<CryptoProvider> {
     CryptoProvider::get_default()
         .cloned()
         .unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()))
+}
+
+/// Accepts the wanted certificate, or none; remembers what it saw. Signatures are checked as ever, so that the server has
+/// to own the certificate's key.
+#[derive(Debug)]
+struct Pin {
+    wanted: Option<Fingerprint>,
+    seen: Mutex<Option<Fingerprint>>,
 }
 
 impl ServerCertVerifier for Pin {

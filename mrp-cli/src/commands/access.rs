@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use mrp_core::api;
+use mrp_tls::Fingerprint;
 use serde_json::json;
 
-use crate::certificate::{self, Fingerprint};
 use crate::client::{Client, ClientError};
 use crate::commands::{Session, password};
 use crate::credentials::{self, Credentials, Trust};
@@ -73,7 +73,7 @@ async fn reach(url: &str, trust: Trust) -> Result<(Client, Trust)> {
     if matches!(error, ClientError::Unreachable { .. }) || !stdin().is_terminal() {
         return Err(error.into());
     }
-    let Some(shown) = certificate::shown_by(url).await else { return Err(error.into()) };
+    let Some(shown) = mrp_tls::shown_by(url).await else { return Err(error.into()) };
     let known = trust.fingerprint.is_some() || trust.ca.is_some();
     let warning = if known { "\nThis is NOT the certificate that you trusted before." } else { "" };
     let question = format!(

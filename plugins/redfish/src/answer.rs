@@ -1,6 +1,7 @@
 //! What a service answers, and what its refusals mean (DSP0266, 8.6: error responses; DSP0268's message registries).
 
 use mrp_core::bmc::BmcError;
+use mrp_core::secret::Secret;
 use reqwest::StatusCode;
 use serde_json::Value;
 
@@ -39,7 +40,7 @@ pub(crate) struct Answer {
     /// Seconds.
     pub(crate) retry_after: Option<u64>,
     /// The new session's.
-    pub(crate) token: Option<String>,
+    pub(crate) token: Option<Secret>,
     /// `Null` where there is none.
     pub(crate) body: Value,
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use mrp_core::bmc::{BmcConfig, BmcError};
 use mrp_core::secret::Secret;
-use mrp_tls::Pin;
 use reqwest::header::{ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::{Value, json};
@@ -29,7 +28,6 @@ pub(crate) struct Service {
     pub(crate) address: String,
     base: Url,
     http: Client,
-    pin: Option<Arc<Pin>>,
     auth: Auth,
     username: String,
     password: Secret,
@@ -46,13 +44,12 @@ struct Session {
 impl Service {
     pub(crate) fn new(config: &BmcConfig, options: &Options) -> Result<Self, BmcError> {
         let base = base(&config.address)?;
-        let (http, pin) = trust::client(options)?;
+        let http = trust::client(options)?;
         let host = base.host_str().unwrap_or_default();
         Ok(Self {
             address: format!("{host}:{}", base.port_or_known_default().unwrap_or_default()),
             base,
             http,
-            pin,
             auth: options.auth,
             username: config.username.clone(),
             password: config.password.clone(),
@@ -142,7 +139,7 @@ impl Service {
             return Err(self.protocol("a new session comes without a token".into()).into());
         };
         let path = answer.location.or_else(|| link(&answer.body));
-        let session = Arc::new(Session { token: Secret::new(token), path });
+        let session = Arc::new(Session { token, path });
         *kept = Some(session.clone());
         Ok(session)
     }
@@ -165,10 +162,14 @@ impl Service {
 
     async fn exchange(&self, request: RequestBuilder) -> Result<Answer, Failure> {
         let request = request.header("OData-Version", "4.0").header("Accept", "application/json");
-        let response = request.send().await.map_err(|error| self.transport(&error))?;
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return Err(self.transport(&error).await.into()),
+        };
         let status = response.status();
         let header = |name: HeaderName| text(response.headers(), &name);
-        let (etag, location, token) = (header(ETAG), header(LOCATION), header(X_AUTH_TOKEN));
+        let (etag, location) = (header(ETAG), header(LOCATION));
+        let token = header(X_AUTH_TOKEN).map(Secret::new);
         let retry_after = header(RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok());
         let bytes = self.read(response).await?;
         // A page for people, or nothing at all, is no failure where nothing is read.
@@ -190,21 +191,23 @@ impl Service {
 
     async fn read(&self, mut response: Response) -> Result<Vec<u8>, BmcError> {
         let mut bytes = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| self.transport(&error))? {
+        loop {
+            let piece = match response.chunk().await {
+                Ok(Some(piece)) => piece,
+                Ok(None) => return Ok(bytes),
+                Err(error) => return Err(self.transport(&error).await),
+            };
             if bytes.len() + piece.len() > MAX_ANSWER {
                 return Err(self.protocol(format!("its answer has more than {MAX_ANSWER} bytes")));
             }
             bytes.extend_from_slice(&piece);
         }
-        Ok(bytes)
     }
 
-    fn transport(&self, error: &reqwest::Error) -> BmcError {
+    async fn transport(&self, error: &reqwest::Error) -> BmcError {
         let address = self.address.clone();
-        if let Some(reason) = trust::refusal(error) {
-            let seen = self.pin.as_ref().and_then(|pin| pin.seen());
-            let seen = seen.map(|seen| format!("; it shows the certificate {seen}")).unwrap_or_default();
-            return BmcError::Protocol { address, reason: reason + &seen };
+        if let Some(reason) = trust::refusal(error, &self.base).await {
+            return BmcError::Protocol { address, reason };
         }
         if error.is_connect() {
             return BmcError::Unreachable { address };

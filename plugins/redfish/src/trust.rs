@@ -1,13 +1,10 @@
 //! TLS: whose certificate is trusted, and why one is not.
 
 use std::error::Error;
-use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use mrp_core::bmc::BmcError;
-use mrp_tls::Pin;
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client};
 
@@ -20,8 +17,8 @@ const IDLE: Duration = Duration::from_secs(5);
 /// So often a service may lead elsewhere.
 const MAX_REDIRECTS: usize = 3;
 
-/// An HTTP client that trusts what the options name; with the pin, where they name a certificate.
-pub(crate) fn client(options: &Options) -> Result<(Client, Option<Arc<Pin>>), BmcError> {
+/// An HTTP client that trusts what the options name.
+pub(crate) fn client(options: &Options) -> Result<Client, BmcError> {
     mrp_tls::install_provider();
     let builder = Client::builder()
         .no_proxy()
@@ -30,19 +27,17 @@ pub(crate) fn client(options: &Options) -> Result<(Client, Option<Arc<Pin>>), Bm
         .connect_timeout(CONNECT)
         .pool_idle_timeout(IDLE)
         .redirect(Policy::custom(same_origin));
-    let (builder, pin) = match (&options.fingerprint, &options.ca_file) {
+    let builder = match (&options.fingerprint, &options.ca_file) {
         (Some(fingerprint), _) => {
             let wanted = fingerprint
                 .parse()
                 .map_err(|words| BmcError::Config(format!("option fingerprint: {words}")))?;
-            let pin = Pin::new(Some(wanted));
-            (builder.tls_backend_preconfigured(pin.config()), Some(pin))
+            builder.tls_backend_preconfigured(mrp_tls::pinned(wanted))
         }
-        (None, Some(path)) => (builder.tls_certs_only(authorities(path)?), None),
-        (None, None) => (builder, None),
+        (None, Some(path)) => builder.tls_certs_only(authorities(path)?),
+        (None, None) => builder,
     };
-    let client = builder.build().map_err(|error| BmcError::Config(format!("TLS: {}", chain(&error))))?;
-    Ok((client, pin))
+    builder.build().map_err(|error| BmcError::Config(format!("TLS: {}", chain(&error))))
 }
 
 fn authorities(path: &Path) -> Result<Vec<Certificate>, BmcError> {
@@ -61,25 +56,17 @@ fn same_origin(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     attempt.follow()
 }
 
-/// What TLS says against the other side, if it was TLS that failed: about its certificate, or about the rest.
-pub(crate) fn refusal(error: &reqwest::Error) -> Option<String> {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        match error.downcast_ref::<rustls::Error>() {
-            Some(rustls::Error::InvalidCertificate(reason)) => {
-                return Some(format!(
-                    "its certificate is not trusted: {reason}; option fingerprint pins a certificate, option ca_file names authorities"
-                ));
-            }
-            Some(other) => return Some(format!("no TLS comes about: {other}")),
-            None => {
-                // The source of an `io::Error` is that of its content, not the content.
-                let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-                cause = inside.map_or_else(|| error.source(), |inside| Some(inside));
-            }
-        }
-    }
-    None
+/// What TLS has against the service, if it was TLS that failed.
+pub(crate) async fn refusal(error: &reqwest::Error, base: &reqwest::Url) -> Option<String> {
+    let reason = match mrp_tls::tls_error(error)? {
+        mrp_tls::Error::InvalidCertificate(reason) => reason,
+        other => return Some(format!("no TLS comes about: {other}")),
+    };
+    let shown = mrp_tls::shown_by(base.as_str()).await;
+    let shown = shown.map(|shown| format!(" It shows the certificate {shown}")).unwrap_or_default();
+    Some(format!(
+        "its certificate is not trusted: {reason}; option fingerprint pins a certificate, option ca_file names authorities.{shown}"
+    ))
 }
 
 /// An error with its causes.

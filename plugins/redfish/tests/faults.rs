@@ -6,7 +6,8 @@ use mrp_redfish::RedfishBmc;
 use serde_json::{Value, json};
 
 use crate::support::machine::refused;
-use crate::support::sim::{Canned, Etags, Shape, Simulator, Tasks};
+use crate::support::service::{Etags, Shape, Tasks};
+use crate::support::sim::{Canned, Simulator};
 use crate::support::{config, open, power_error, start, start_with};
 
 const SYSTEM: &str = "GET /redfish/v1/Systems/1";

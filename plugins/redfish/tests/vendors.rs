@@ -4,7 +4,7 @@ use mrp_core::bmc::{Bmc, BmcError, BootDevice, BootOverride, Node, Power, PowerA
 use serde_json::{Value, json};
 
 use crate::support::machine::{Machine, Refused, refused};
-use crate::support::sim::{Etags, Shape};
+use crate::support::service::{Etags, Shape};
 use crate::support::start;
 
 const TARGET: &str = "BootSourceOverrideTarget";

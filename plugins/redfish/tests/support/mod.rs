@@ -5,6 +5,7 @@ pub(crate) mod machine;
 #[path = "../../../../mrp-bmc/tests/support/plugins.rs"]
 #[allow(dead_code, reason = "it has plugins in C and Python too")]
 pub(crate) mod plugins;
+pub(crate) mod service;
 pub(crate) mod sim;
 
 use mrp_core::bmc::{Bmc, BmcConfig, BmcError, Node, OpenBmc};
@@ -12,7 +13,8 @@ use mrp_redfish::RedfishBmc;
 use serde_json::{Value, json};
 
 use machine::merge;
-use sim::{Shape, Simulator};
+use service::Shape;
+use sim::Simulator;
 
 /// What opens the simulated service: its certificate pinned, and more options.
 pub(crate) fn config(simulator: &Simulator, options: Value) -> BmcConfig {
