@@ -168,7 +168,7 @@ impl Service {
         };
         let status = response.status();
         let header = |name: HeaderName| text(response.headers(), &name);
-        let (etag, location) = (header(ETAG), header(LOCATION));
+        let (etag, location) = (header(ETAG), header(LOCATION).map(path_of));
         let token = header(X_AUTH_TOKEN).map(Secret::new);
         let retry_after = header(RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok());
         let bytes = self.read(response).await?;
@@ -232,6 +232,18 @@ impl Service {
 /// The path that a reference names: `{"@odata.id": …}`.
 pub(crate) fn link(reference: &Value) -> Option<String> {
     reference["@odata.id"].as_str().filter(|path| !path.is_empty()).map(str::to_owned)
+}
+
+/// The path of a `Location`. Some services, HPE's iLO for one, put a name of their own before it, by which they need not be
+/// reached from here.
+fn path_of(location: String) -> String {
+    match Url::parse(&location) {
+        Ok(url) => {
+            let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+            format!("{}{query}", url.path())
+        }
+        Err(_) => location,
+    }
 }
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {

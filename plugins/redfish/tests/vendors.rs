@@ -4,7 +4,7 @@ use mrp_core::bmc::{Bmc, BmcError, BootDevice, BootOverride, Node, Power, PowerA
 use serde_json::{Value, json};
 
 use crate::support::machine::{Machine, Refused, refused};
-use crate::support::service::{Etags, Shape};
+use crate::support::service::{Etags, Shape, Tasks};
 use crate::support::start;
 
 const TARGET: &str = "BootSourceOverrideTarget";
@@ -76,8 +76,8 @@ async fn dell_idrac_wants_the_mode_and_may_not_let_it_be_changed() {
     assert!(error.contains("HTTP 400: Unable to modify the attribute"), "{error}");
 }
 
-/// iLO: paths that end in a slash; weak ETags; the mode is no one's to write; what is the case already is refused; an id and
-/// no text; no GracefulShutdown, but a power button.
+/// iLO: sessions and tasks under a name of its own; the mode is no one's to write; what is the case already is refused, by an
+/// id without a text; no GracefulShutdown, but a power button.
 #[tokio::test]
 async fn hpe_ilo_refuses_what_is_the_case_and_has_a_button() {
     fn mode_is_read_only(boot: &Value, _: &Machine) -> Result<(), Refused> {
@@ -97,7 +97,8 @@ async fn hpe_ilo_refuses_what_is_the_case_and_has_a_button() {
         }
     }
     let shape = Shape {
-        systems: vec!["1"],
+        origin: "https://ilo-1.example.org",
+        tasks: Some(Tasks::Monitor(0)),
         system: json!({"Actions": {"#ComputerSystem.Reset": {
             "ResetType@Redfish.AllowableValues": ["On", "ForceOff", "ForceRestart", "Nmi", "PushPowerButton"]}}}),
         boot_rule: mode_is_read_only,
@@ -120,6 +121,11 @@ async fn hpe_ilo_refuses_what_is_the_case_and_has_a_button() {
     }
     assert_eq!(simulator.lock().machines[0].resets, ["On", "ForceRestart", "PushPowerButton", "On"]);
     keeps(&bmc, &[boot(BootDevice::Bios, true, false), boot(BootDevice::Pxe, true, true)]).await;
+    bmc.close().await;
+    assert!(
+        simulator.lock().tokens.is_empty(),
+        "the session was found under the name that leads to it from here"
+    );
 }
 
 /// Supermicro: target and duration together, and a mode that is not named falls back to legacy; its boards of the X10

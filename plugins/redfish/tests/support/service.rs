@@ -27,6 +27,8 @@ pub(crate) struct Shape {
     /// Where changes go that are refused at the system itself.
     pub(crate) settings: Option<&'static str>,
     pub(crate) sessions: bool,
+    /// What goes before the paths of `Location`.
+    pub(crate) origin: &'static str,
     pub(crate) tasks: Option<Tasks>,
     /// More resources.
     pub(crate) resources: Vec<(&'static str, Value)>,
@@ -63,6 +65,7 @@ impl Default for Shape {
             etags: Etags::Strong,
             settings: None,
             sessions: true,
+            origin: "",
             tasks: None,
             resources: Vec::new(),
         }
@@ -163,7 +166,7 @@ impl State {
         self.tokens.push(format!("token-{number}"));
         Canned::json(201, &json!({"Id": number.to_string()}))
             .with("X-Auth-Token", &format!("token-{number}"))
-            .with("Location", &format!("/redfish/v1/SessionService/Sessions/{number}"))
+            .with("Location", &format!("{}/redfish/v1/SessionService/Sessions/{number}", self.shape.origin))
     }
 
     fn page(&self, query: Option<&str>) -> Value {
@@ -261,9 +264,9 @@ impl State {
             }
             Some(Tasks::Monitor(looks) | Tasks::Resource(looks, _)) => {
                 self.task = Some((looks, change));
-                let monitor = "/redfish/v1/TaskService/TaskMonitors/1";
+                let monitor = format!("{}/redfish/v1/TaskService/TaskMonitors/1", self.shape.origin);
                 Canned::json(202, &json!({"TaskState": "New"}))
-                    .with("Location", monitor)
+                    .with("Location", &monitor)
                     .with("Retry-After", "0")
             }
         }
