@@ -135,7 +135,7 @@ impl Bmc for Odd {
                 }
             }
         });
-        Ok(Console { output, input })
+        Ok(Console { output, input, session: None })
     }
 }
 
@@ -180,7 +180,7 @@ async fn echoes(plugin: &Arc<Plugin>) {
     let bmc = plugin.open(config("fine", json!({}))).await.unwrap();
     let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     for _ in 0..2 {
-        let Console { mut output, input } = bmc.open_console(&Node::default()).await.unwrap();
+        let Console { mut output, input, .. } = bmc.open_console(&Node::default()).await.unwrap();
         let typed = bytes.clone();
         let typing = tokio::spawn(async move {
             for chunk in typed.chunks(1000) {

@@ -120,6 +120,8 @@ pub struct Console {
     pub output: mpsc::Receiver<Result<Bytes, BmcError>>,
     /// What is typed.
     pub input: mpsc::Sender<ConsoleInput>,
+    /// The session, as the BMC names it to others; `None` where it names none.
+    pub session: Option<String>,
 }
 
 /// What goes to the node's serial port.
@@ -171,6 +173,8 @@ pub enum BmcError {
     ConsoleTaken {
         /// `host:port` that was asked.
         address: String,
+        /// That session, by the name that [`Console::session`] has; `None` where the BMC does not tell.
+        session: Option<String>,
     },
     /// This driver or this BMC cannot do it: do not offer it.
     #[error("{0} is not supported by this BMC")]

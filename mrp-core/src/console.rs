@@ -116,8 +116,10 @@ pub trait ConsoleRecord: std::fmt::Debug + Send + Sync {
     ) -> Result<Vec<Frame>, RecordError>;
     /// Frames from a place on, some hundred kilobytes at most.
     async fn read(&self, machine: MachineId, from: RecordPlace) -> Result<RecordPage, RecordError>;
-    /// Removes what is older than the site keeps, and all of machines that are not in `keep`.
-    async fn tidy(&self, now: Timestamp, keep: &HashSet<MachineId>) -> Result<(), RecordError>;
+    /// The machines that have a record.
+    async fn machines(&self) -> Result<Vec<MachineId>, RecordError>;
+    /// Removes what is older than the site keeps, and all of the machines that are `gone`.
+    async fn tidy(&self, now: Timestamp, gone: &HashSet<MachineId>) -> Result<(), RecordError>;
     /// Waits until everything that was appended is written.
     async fn flush(&self);
 }
@@ -143,7 +145,11 @@ impl ConsoleRecord for NoRecord {
         Ok(RecordPage::default())
     }
 
-    async fn tidy(&self, _now: Timestamp, _keep: &HashSet<MachineId>) -> Result<(), RecordError> {
+    async fn machines(&self) -> Result<Vec<MachineId>, RecordError> {
+        Ok(Vec::new())
+    }
+
+    async fn tidy(&self, _now: Timestamp, _gone: &HashSet<MachineId>) -> Result<(), RecordError> {
         Ok(())
     }
 

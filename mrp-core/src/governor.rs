@@ -137,6 +137,27 @@ impl Inner {
         result
     }
 
+    /// The same of the console: that there is none to be had says nothing against a BMC that answers.
+    async fn console_command<T>(
+        &self,
+        call: impl Future<Output = Result<T, BmcError>>,
+    ) -> Result<T, BmcError> {
+        let _turn = self.turn().await?;
+        let started = Instant::now();
+        let result = call.await;
+        let is_silent = |error: &&BmcError| {
+            use BmcError::{Timeout, Unauthorized, Unreachable};
+            matches!(error, Unreachable { .. } | Timeout { .. } | Unauthorized { .. })
+        };
+        let error = result.as_ref().err();
+        // Nothing was asked of the BMC.
+        if !matches!(error, Some(BmcError::Unsupported(_) | BmcError::Config(_))) {
+            let error = error.filter(is_silent);
+            lock(&self.record).note(started, error, &self.limits, self.clock.now());
+        }
+        result
+    }
+
     async fn turn(&self) -> Result<SemaphorePermit<'_>, BmcError> {
         let _place = Place::take(self)?;
         let closed =
@@ -179,8 +200,6 @@ impl Record {
     }
 
     fn note(&mut self, started: Instant, error: Option<&BmcError>, limits: &Limits, now: Timestamp) {
-        // To say who has the console is an answer.
-        let error = error.filter(|error| !matches!(error, BmcError::ConsoleTaken { .. }));
         let ended = Instant::now();
         self.last_end = Some(ended);
         // What the driver refuses by itself says nothing of the BMC.
@@ -291,11 +310,11 @@ impl Bmc for Governed {
     }
 
     async fn open_console(&self, node: &Node) -> Result<Console, BmcError> {
-        self.0.command(self.0.bmc.open_console(node)).await
+        self.0.console_command(self.0.bmc.open_console(node)).await
     }
 
     async fn reset_console(&self, node: &Node) -> Result<(), BmcError> {
-        self.0.command(self.0.bmc.reset_console(node)).await
+        self.0.console_command(self.0.bmc.reset_console(node)).await
     }
 
     async fn close(&self) {

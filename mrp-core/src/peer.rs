@@ -282,7 +282,7 @@ impl PeerAnswer {
                 BmcError::Protocol { address, reason } => {
                     (of_bmc(Refusal::BmcProtocol, address), reason.clone())
                 }
-                BmcError::ConsoleTaken { address } => {
+                BmcError::ConsoleTaken { address, .. } => {
                     (of_bmc(Refusal::BmcConsoleTaken, address), String::new())
                 }
                 BmcError::Unsupported(what) => (Refusal::BmcUnsupported, (*what).to_owned()),
@@ -315,7 +315,7 @@ impl PeerAnswer {
             Refusal::BmcUnauthorized => BmcError::Unauthorized { address, reason: text }.into(),
             Refusal::BmcBusy => BmcError::Busy { address, reason: text }.into(),
             Refusal::BmcProtocol => BmcError::Protocol { address, reason: text }.into(),
-            Refusal::BmcConsoleTaken => BmcError::ConsoleTaken { address }.into(),
+            Refusal::BmcConsoleTaken => BmcError::ConsoleTaken { address, session: None }.into(),
             Refusal::BmcConfig => BmcError::Config(text).into(),
             Refusal::BmcDriver => BmcError::Driver { driver: address, reason: text }.into(),
             Refusal::BmcUnsupported => BmcError::Unsupported("what was asked").into(),
@@ -354,7 +354,7 @@ mod tests {
             BmcError::Unreachable { address: address.clone() }.into(),
             BmcError::Unauthorized { address: address.clone(), reason: "no".into() }.into(),
             BmcError::Busy { address: address.clone(), reason: "full".into() }.into(),
-            BmcError::ConsoleTaken { address }.into(),
+            BmcError::ConsoleTaken { address, session: None }.into(),
             BmcError::Driver { driver: "acme".into(), reason: "it crashed".into() }.into(),
         ] {
             let back = PeerAnswer::refusal(&error).into_result().unwrap_err();

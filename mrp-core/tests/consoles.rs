@@ -15,6 +15,7 @@ use mrp_core::console::{ConsoleSettings, Frame, FrameContent, KeepOpen, REPLAY_B
 use mrp_core::event::EventKind;
 use mrp_core::id::Timestamp;
 use mrp_core::service::consoles::{ConsoleMessage, LogFilter, Viewer};
+use mrp_core::service::users::UserChange;
 use mrp_core::{Actor, Error, Provisioner};
 
 /// Far above what anything here takes.
@@ -232,6 +233,39 @@ async fn a_console_that_is_taken_elsewhere_is_told_and_taken_on_request_only() {
 }
 
 #[tokio::test]
+async fn a_lost_console_is_taken_back_from_ones_own_session_and_from_nobody_else() {
+    let lab = Lab::new().await;
+    let node = with_console(&lab).await;
+    let viewer = lab.mrp.consoles().attach(&lab.alice, node.id, true).await.unwrap();
+    connected(&viewer).await;
+    node.bmc.serial().lost_to(None).await;
+    connected(&viewer).await;
+    assert!(node.bmc.serial().is_ours(), "the BMC had not noticed that ours was lost");
+    node.bmc.serial().lost_to(Some("an admin's")).await;
+    until(&viewer, |notice| matches!(notice, ConsoleNotice::Link { taken: true, .. })).await;
+    assert!(!node.bmc.serial().is_ours(), "somebody has taken it while ours was lost");
+    lab.mrp.shutdown().await;
+}
+
+#[tokio::test]
+async fn who_is_admin_no_more_is_cut() {
+    let lab = Lab::new().await;
+    let node = with_console(&lab).await;
+    let carol = lab.admin_named("carol").await;
+    let (hers, alices) = (
+        lab.mrp.consoles().attach(&carol, node.id, true).await.unwrap(),
+        lab.mrp.consoles().attach(&lab.alice, node.id, true).await.unwrap(),
+    );
+    connected(&hers).await;
+    let change = UserChange { admin: Some(false), ..UserChange::default() };
+    lab.mrp.users().update(&lab.admin, carol.user.unwrap(), change).await.unwrap();
+    assert_eq!(cut(&hers).await, "you may not see this console any more");
+    forbidden("carol, as she was", lab.mrp.consoles().attach(&carol, node.id, true).await);
+    connected(&alices).await;
+    lab.mrp.shutdown().await;
+}
+
+#[tokio::test]
 async fn what_a_killed_server_left_open_is_taken_from_it() {
     let mut lab = Lab::new().await;
     let node = with_console(&lab).await;
@@ -370,6 +404,14 @@ async fn the_log_is_searched_by_time_run_and_text() {
     let find = async |filter| printed(&log(&lab.mrp, &lab.alice, &node, filter).await.unwrap());
     let of_run = LogFilter { run: Some(run.id), ..LogFilter::default() };
     assert_eq!(find(of_run).await, "Kernel PANIC in the run\r\n");
+    let whole = lab.mrp.consoles().log(&lab.alice, node.id, LogFilter::default()).await.unwrap();
+    let mut runs = Vec::new();
+    for frame in log(&lab.mrp, &lab.alice, &node, LogFilter::default()).await.unwrap() {
+        if let FrameContent::Output(_) = frame.content {
+            runs.push(whole.run_at(frame.at));
+        }
+    }
+    assert_eq!(runs, [None, Some(run.id), None]);
     let since = LogFilter { since: Some(after), ..LogFilter::default() };
     assert_eq!(find(since).await, "after the run, panic\r\n");
     let until = LogFilter { until: Some(after), text: Some("panic".into()), ..LogFilter::default() };

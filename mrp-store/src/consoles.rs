@@ -110,9 +110,14 @@ impl ConsoleRecord for FsConsoles {
         blocking(move || read::page(&folder, from)).await
     }
 
-    async fn tidy(&self, now: Timestamp, keep: &HashSet<MachineId>) -> Result<(), RecordError> {
+    async fn machines(&self) -> Result<Vec<MachineId>, RecordError> {
+        let root = self.root.clone();
+        blocking(move || writer::machines(&root)).await
+    }
+
+    async fn tidy(&self, now: Timestamp, gone: &HashSet<MachineId>) -> Result<(), RecordError> {
         let (done, finished) = oneshot::channel();
-        self.order(Order::Tidy { now, keep: keep.clone(), done }).await;
+        self.order(Order::Tidy { now, gone: gone.clone(), done }).await;
         finished.await.unwrap_or_else(|_| Err(io::Error::other("the writer has ended"))).map_err(failed)
     }
 

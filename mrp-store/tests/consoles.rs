@@ -141,7 +141,10 @@ async fn what_is_old_and_what_is_gone_is_removed() {
     record.append(MACHINE, output(1000, vec![b'x'; 60_000])).await;
     record.flush().await;
     record.append(MACHINE, output(50_000, vec![b'y'; 60_000])).await;
-    record.tidy(Timestamp(100_000), &HashSet::from([MACHINE, old])).await.unwrap();
+    let mut recorded = record.machines().await.unwrap();
+    recorded.sort();
+    assert_eq!(recorded, [MACHINE, gone, old]);
+    record.tidy(Timestamp(100_000), &HashSet::from([gone])).await.unwrap();
     assert!(!folder.path().join("8").exists());
     let times = |frames: Vec<Frame>| frames.iter().map(|frame| frame.at.0).collect::<Vec<_>>();
     assert_eq!(times(all(&record, 0).await), [50_000]);

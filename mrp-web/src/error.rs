@@ -232,7 +232,7 @@ mod tests {
             (BmcError::Unauthorized { address: address(), reason: "no".into() }, 502),
             (BmcError::Busy { address: address(), reason: "no".into() }, 502),
             (BmcError::Protocol { address: address(), reason: "no".into() }, 502),
-            (BmcError::ConsoleTaken { address: address() }, 409),
+            (BmcError::ConsoleTaken { address: address(), session: None }, 409),
             (BmcError::Config("no".into()), 502),
             (BmcError::Driver { driver: "acme".into(), reason: "no".into() }, 502),
             (BmcError::Unsupported("soft power"), 400),

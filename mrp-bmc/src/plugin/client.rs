@@ -203,7 +203,7 @@ impl Client {
                 let _ = output.send(Err(named(reason))).await;
             }
         });
-        Ok(Console { output: output_receiver, input })
+        Ok(Console { output: output_receiver, input, session: None })
     }
 
     /// Takes what is typed to the plugin until the console's reader is gone, or the plugin ends it: why, then.

@@ -84,6 +84,9 @@ pub struct ConsoleLine {
     pub at: Timestamp,
     /// What it is.
     pub kind: ConsoleLineKind,
+    /// The machine's run at that time, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<i64>,
     /// The characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,

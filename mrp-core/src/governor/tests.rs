@@ -52,6 +52,11 @@ impl Bmc for Scripted {
     async fn set_power(&self, _: &Node, _: PowerAction) -> Result<(), BmcError> {
         self.reply().await
     }
+
+    async fn open_console(&self, _: &Node) -> Result<Console, BmcError> {
+        let (input, output) = (tokio::sync::mpsc::channel(1).0, tokio::sync::mpsc::channel(1).1);
+        self.reply().await.map(|()| Console { output, input, session: None })
+    }
 }
 
 fn governed(bmc: &Arc<Scripted>, limits: Limits) -> Governed {
@@ -177,4 +182,34 @@ async fn health_is_that_of_the_last_commands() {
     assert_eq!((health.p50_ms, health.p95_ms), (Some(69), Some(97)));
     one.set_boot(&node, None).await.unwrap_err();
     assert_eq!(one.health(), health, "what the driver refuses by itself says nothing of the BMC");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_console_that_is_not_to_be_had_is_no_failure_of_a_bmc_that_answers() {
+    let bmc = Scripted::new();
+    let governed = governed(&bmc, Limits { failures: 2, ..Limits::default() });
+    let (address, node) = ("bmc:623".to_owned(), Node::default());
+    for error in [
+        BmcError::Busy { address: address.clone(), reason: "no room".into() },
+        BmcError::ConsoleTaken { address: address.clone(), session: None },
+        BmcError::Protocol { address: address.clone(), reason: "odd".into() },
+    ] {
+        bmc.answers(Duration::ZERO, Err(error));
+        for _ in 0..3 {
+            governed.open_console(&node).await.unwrap_err();
+        }
+        assert_eq!(governed.health().state, BmcState::Answering);
+    }
+    bmc.asked();
+    bmc.answers(Duration::ZERO, Ok(()));
+    assert_eq!(governed.poll(&node).await.unwrap(), Power::On);
+    assert_eq!(bmc.asked(), 1);
+    bmc.answers(Duration::ZERO, Err(BmcError::Unreachable { address }));
+    for _ in 0..2 {
+        governed.open_console(&node).await.unwrap_err();
+    }
+    assert_eq!(governed.health().state, BmcState::Silent);
+    bmc.asked();
+    governed.poll(&node).await.unwrap_err();
+    assert_eq!(bmc.asked(), 0, "it is left alone");
 }

@@ -80,7 +80,7 @@ impl PluginError {
             ErrorKind::Unsupported => BmcError::Unsupported(operation.words()),
             ErrorKind::Protocol => BmcError::Protocol { address, reason },
             ErrorKind::Config => BmcError::Config(reason),
-            ErrorKind::ConsoleTaken => BmcError::ConsoleTaken { address },
+            ErrorKind::ConsoleTaken => BmcError::ConsoleTaken { address, session: None },
             ErrorKind::Failed => BmcError::Driver { driver: driver.to_owned(), reason },
         }
     }

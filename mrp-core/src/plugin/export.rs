@@ -317,7 +317,7 @@ async fn carry(
     console: Console,
     mut typed: mpsc::Receiver<ConsoleInput>,
 ) -> Result<(), PluginError> {
-    let Console { mut output, input } = console;
+    let Console { mut output, input, .. } = console;
     let printed = async {
         let mut reason = Ok(());
         while let Some(received) = output.recv().await {

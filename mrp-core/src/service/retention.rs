@@ -1,5 +1,6 @@
 //! Removing what is old: events, audit entries, runs, tokens, records of consoles, images that nobody uses.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::actor::Actor;
@@ -7,7 +8,6 @@ use crate::error::Error;
 use crate::login::LOCKOUT;
 use crate::retention::{Holdings, Removed, earlier};
 use crate::service::Provisioner;
-use crate::store::MachineFilter;
 
 /// How often it is done.
 const EVERY: Duration = Duration::from_secs(60 * 60);
@@ -34,9 +34,13 @@ impl Provisioner {
             images: 0,
         };
         store.delete_logins(earlier(now, LOCKOUT)).await?;
-        let machines = store.machines(&MachineFilter::default()).await?;
-        let machines = machines.into_iter().map(|machine| machine.id).collect();
-        self.0.console_record.tidy(now, &machines).await?;
+        let mut gone = HashSet::new();
+        for machine in self.0.console_record.machines().await? {
+            if store.machine(machine).await?.is_none() {
+                gone.insert(machine);
+            }
+        }
+        self.0.console_record.tidy(now, &gone).await?;
         if let Some(age) = kept.unused_images {
             removed.images = self.remove_unused_images(age).await?;
         }

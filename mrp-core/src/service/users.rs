@@ -178,6 +178,7 @@ impl Users<'_> {
         };
         let user = self.1.settle(written, user.revision)?;
         self.0.forget_tokens();
+        self.0.recheck_consoles().await;
         Ok(user)
     }
 
@@ -197,6 +198,7 @@ impl Users<'_> {
             other => self.1.settle(other, user.revision)?,
         }
         self.0.forget_tokens();
+        self.0.recheck_consoles().await;
         Ok(())
     }
 }

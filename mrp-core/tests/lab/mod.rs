@@ -120,6 +120,11 @@ impl Lab {
         builder(&self.folder, self.database.as_deref(), &self.key, &self.clock).await
     }
 
+    /// Another admin.
+    pub(crate) async fn admin_named(&self, name: &str) -> Actor {
+        Actor::from(&add_user(&self.store, name, true).await)
+    }
+
     /// The record of consoles in a folder of another server.
     pub(crate) fn consoles(&self, server: &str) -> FsConsoles {
         FsConsoles::open(&self.folder.path().join(server), ConsoleLimits::default()).unwrap()

@@ -19,8 +19,9 @@ pub(crate) struct Serial {
 enum Holder {
     #[default]
     Nobody,
-    Ours(Output),
-    Elsewhere,
+    /// The number of times that it was opened names the session.
+    Ours(Output, u32),
+    Elsewhere(Option<String>),
 }
 
 impl Serial {
@@ -31,13 +32,16 @@ impl Serial {
     pub(crate) fn open(&self) -> Result<Console, BmcError> {
         let mut holder = self.holder.lock().unwrap();
         match &*holder {
-            Holder::Ours(output) if !output.is_closed() => return Err(self.taken()),
-            Holder::Elsewhere => return Err(self.taken()),
+            Holder::Ours(output, number) if !output.is_closed() => {
+                return Err(self.taken(Some(name(*number))));
+            }
+            Holder::Elsewhere(session) => return Err(self.taken(session.clone())),
             _ => {}
         }
         let (output, reader) = mpsc::channel(32);
         let (input, mut typed) = mpsc::channel(32);
-        *holder = Holder::Ours(output.clone());
+        let number = *self.opened.borrow() + 1;
+        *holder = Holder::Ours(output.clone(), number);
         let echo = output.downgrade();
         tokio::spawn(async move {
             while let Some(input) = typed.recv().await {
@@ -52,27 +56,39 @@ impl Serial {
             }
         });
         self.opened.send_modify(|opened| *opened += 1);
-        Ok(Console { output: reader, input })
+        Ok(Console { output: reader, input, session: Some(name(number)) })
     }
 
     /// Frees the console; whoever has it is told.
     pub(crate) async fn reset(&self) {
         let before = std::mem::take(&mut *self.holder.lock().unwrap());
-        if let Holder::Ours(output) = before {
-            let _ = output.send(Err(self.taken())).await;
+        if let Holder::Ours(output, _) = before {
+            let _ = output.send(Err(self.taken(None))).await;
         }
     }
 
     /// A session outside of mrp takes it.
     pub(crate) async fn taken_elsewhere(&self) {
         self.reset().await;
-        *self.holder.lock().unwrap() = Holder::Elsewhere;
+        *self.holder.lock().unwrap() = Holder::Elsewhere(Some("somebody's".into()));
+    }
+
+    /// The connection is lost; when it is back the BMC gives the console to whom `session` names, or to ours still.
+    pub(crate) async fn lost_to(&self, session: Option<&str>) {
+        let (output, number) = match std::mem::take(&mut *self.holder.lock().unwrap()) {
+            Holder::Ours(output, number) => (output, number),
+            other => panic!("{other:?} is not ours to lose"),
+        };
+        let session = session.map_or_else(|| name(number), str::to_owned);
+        *self.holder.lock().unwrap() = Holder::Elsewhere(Some(session));
+        let error = BmcError::Timeout { address: self.address.clone(), operation: "the console" };
+        let _ = output.send(Err(error)).await;
     }
 
     /// The BMC restarts.
     pub(crate) async fn restart(&self) {
         let before = std::mem::take(&mut *self.holder.lock().unwrap());
-        if let Holder::Ours(output) = before {
+        if let Holder::Ours(output, _) = before {
             let error = BmcError::Timeout { address: self.address.clone(), operation: "the console" };
             let _ = output.send(Err(error)).await;
         }
@@ -80,13 +96,13 @@ impl Serial {
 
     /// A server that was killed has closed nothing.
     pub(crate) fn left_by_a_killed_server(&self) {
-        *self.holder.lock().unwrap() = Holder::Elsewhere;
+        *self.holder.lock().unwrap() = Holder::Elsewhere(Some(name(*self.opened.borrow())));
     }
 
     /// The machine prints.
     pub(crate) async fn print(&self, text: &str) {
         let output = match &*self.holder.lock().unwrap() {
-            Holder::Ours(output) => output.clone(),
+            Holder::Ours(output, _) => output.clone(),
             other => panic!("{text:?} is printed while the console is held by {other:?}"),
         };
         output.send(Ok(Bytes::copy_from_slice(text.as_bytes()))).await.unwrap();
@@ -94,7 +110,7 @@ impl Serial {
 
     /// True while one of mrp's servers has it.
     pub(crate) fn is_ours(&self) -> bool {
-        matches!(&*self.holder.lock().unwrap(), Holder::Ours(output) if !output.is_closed())
+        matches!(&*self.holder.lock().unwrap(), Holder::Ours(output, _) if !output.is_closed())
     }
 
     /// Waits until it was opened so often, and is open.
@@ -108,7 +124,11 @@ impl Serial {
         *self.opened.borrow()
     }
 
-    fn taken(&self) -> BmcError {
-        BmcError::ConsoleTaken { address: self.address.clone() }
+    fn taken(&self, session: Option<String>) -> BmcError {
+        BmcError::ConsoleTaken { address: self.address.clone(), session }
     }
+}
+
+fn name(number: u32) -> String {
+    format!("session-{number}")
 }

@@ -32,7 +32,7 @@ pub(super) enum Order {
     /// Tell when all before is written.
     Flush(oneshot::Sender<()>),
     /// Remove what is old, and machines that are gone.
-    Tidy { now: Timestamp, keep: HashSet<MachineId>, done: oneshot::Sender<io::Result<()>> },
+    Tidy { now: Timestamp, gone: HashSet<MachineId>, done: oneshot::Sender<io::Result<()>> },
 }
 
 /// What is known of a machine's newest segment.
@@ -93,8 +93,8 @@ impl Writer {
                 Some(Order::Flush(done)) => {
                     let _ = done.send(());
                 }
-                Some(Order::Tidy { now, keep, done }) => {
-                    let _ = done.send(self.tidy(now, &keep));
+                Some(Order::Tidy { now, gone, done }) => {
+                    let _ = done.send(self.tidy(now, &gone));
                 }
                 Some(Order::Append(..)) | None => {}
             }
@@ -190,21 +190,19 @@ impl Writer {
         Ok(())
     }
 
-    fn tidy(&mut self, now: Timestamp, keep: &HashSet<MachineId>) -> io::Result<()> {
-        for entry in fs::read_dir(&self.root)? {
-            let entry = entry?;
-            let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-            let machine = MachineId::new(id);
-            if !keep.contains(&machine) {
+    fn tidy(&mut self, now: Timestamp, gone: &HashSet<MachineId>) -> io::Result<()> {
+        for machine in machines(&self.root)? {
+            let folder = self.root.join(machine.to_string());
+            if gone.contains(&machine) {
                 self.newest.remove(&machine);
-                fs::remove_dir_all(entry.path())?;
+                fs::remove_dir_all(folder)?;
                 continue;
             }
             let Some(age) = self.limits.age else { continue };
             let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
             let cutoff = Timestamp(now.0.saturating_sub(age));
-            for name in segment::list(&entry.path())?.into_iter().take_while(|name| *name < cutoff.0) {
-                let path = segment::path(&entry.path(), name);
+            for name in segment::list(&folder)?.into_iter().take_while(|name| *name < cutoff.0) {
+                let path = segment::path(&folder, name);
                 if last_time(&path)? < cutoff {
                     self.newest.remove(&machine);
                     fs::remove_file(&path)?;
@@ -221,6 +219,16 @@ impl Writer {
             }
         }
     }
+}
+
+/// The machines that have a record below a folder.
+pub(super) fn machines(root: &std::path::Path) -> io::Result<Vec<MachineId>> {
+    let mut machines = Vec::new();
+    for entry in fs::read_dir(root)? {
+        let id = entry?.file_name().to_str().and_then(|name| name.parse().ok());
+        machines.extend(id.map(MachineId::new));
+    }
+    Ok(machines)
 }
 
 /// The newest segment of a machine, without what a killed process has left torn at its end; a new one where there is none.

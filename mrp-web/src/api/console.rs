@@ -9,6 +9,7 @@ use futures_util::stream;
 use mrp_core::api::{self, ConsoleLineKind};
 use mrp_core::console::{Frame, FrameContent};
 use mrp_core::id::Timestamp;
+use mrp_core::run::RunId;
 use mrp_core::service::consoles::{ConsoleLog, LogFilter};
 use mrp_core::{Actor, Error};
 use tokio::sync::mpsc;
@@ -138,7 +139,7 @@ async fn feed(mut log: ConsoleLog, format: Format, send: mpsc::Sender<Result<Byt
     loop {
         let piece = match log.next().await {
             Ok(None) => return,
-            Ok(Some(frames)) => Ok(format.write(&frames)),
+            Ok(Some(frames)) => Ok(format.write(&frames, &log)),
             Err(error) => Err(error),
         };
         let failed = piece.is_err();
@@ -156,7 +157,7 @@ impl Format {
         }
     }
 
-    fn write(self, frames: &[Frame]) -> Bytes {
+    fn write(self, frames: &[Frame], log: &ConsoleLog) -> Bytes {
         let mut written = Vec::new();
         for frame in frames {
             match (self, &frame.content) {
@@ -169,7 +170,8 @@ impl Format {
                     written.push(b'\n');
                 }
                 (Format::Json, _) => {
-                    written.extend(serde_json::to_vec(&line(frame)).unwrap_or_default());
+                    written
+                        .extend(serde_json::to_vec(&line(frame, log.run_at(frame.at))).unwrap_or_default());
                     written.push(b'\n');
                 }
             }
@@ -186,11 +188,11 @@ fn parts(content: &FrameContent) -> (ConsoleLineKind, &[u8]) {
     }
 }
 
-fn line(frame: &Frame) -> api::ConsoleLine {
+fn line(frame: &Frame, run: Option<RunId>) -> api::ConsoleLine {
     let (kind, bytes) = parts(&frame.content);
     let (text, base64) = match std::str::from_utf8(bytes) {
         Ok(text) => (Some(text.to_owned()), None),
         Err(_) => (None, Some(STANDARD.encode(bytes))),
     };
-    api::ConsoleLine { at: frame.at, kind, text, base64 }
+    api::ConsoleLine { at: frame.at, kind, run: run.map(RunId::get), text, base64 }
 }

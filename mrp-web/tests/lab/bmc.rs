@@ -90,7 +90,7 @@ impl<const MOONSHOT: bool> Bmc for MemoryBmc<MOONSHOT> {
         let (input, mut typed) = mpsc::channel(32);
         let before = self.console.lock().unwrap().replace(output.clone());
         if before.is_some_and(|before| !before.is_closed()) {
-            return Err(BmcError::ConsoleTaken { address: self.address.clone() });
+            return Err(BmcError::ConsoleTaken { address: self.address.clone(), session: None });
         }
         let echo = output.downgrade();
         tokio::spawn(async move {
@@ -102,14 +102,16 @@ impl<const MOONSHOT: bool> Bmc for MemoryBmc<MOONSHOT> {
                 let _ = output.send(Ok(bytes)).await;
             }
         });
-        Ok(Console { output: reader, input })
+        Ok(Console { output: reader, input, session: None })
     }
 
     async fn reset_console(&self, _node: &Node) -> Result<(), BmcError> {
         self.reach().await?;
         let before = self.console.lock().unwrap().take();
         if let Some(before) = before {
-            let _ = before.send(Err(BmcError::ConsoleTaken { address: self.address.clone() })).await;
+            let _ = before
+                .send(Err(BmcError::ConsoleTaken { address: self.address.clone(), session: None }))
+                .await;
         }
         Ok(())
     }

@@ -43,6 +43,13 @@ pub(super) async fn open(
             return Err(error);
         }
     };
+    let owner = match holder(&mut link, &target).await {
+        Ok(owner) => owner,
+        Err(error) => {
+            link.close().await;
+            return Err(error);
+        }
+    };
     let (output, output_receiver) = mpsc::channel(CHANNEL);
     let (input_sender, input) = mpsc::channel(CHANNEL);
     let sol = Sol::new(Sending { packet, retry: link.retry() });
@@ -54,12 +61,12 @@ pub(super) async fn open(
         retry,
         open,
         sol,
-        owner: None,
+        owner,
         refusals: 0,
         keep_alive: Instant::now(),
         asked: false,
     };
-    let console = Console { output: output_receiver, input: input_sender };
+    let console = Console { output: output_receiver, input: input_sender, session: owner.map(name) };
     Ok((console, carrier.run(output, input, closing)))
 }
 
@@ -98,13 +105,28 @@ async fn activate(link: &mut Link, target: &Target) -> Result<usize, CallError> 
         Err(error) => return Err(refusal(error, target)),
     }
     // It is active in this session if the answer to a first try got lost.
-    match link.execute(&GetPayloadInstanceInfo::CONSOLE, privilege, Repeat::Harmless).await {
-        Ok(info) if link.is_session(info.session_id) => Ok(*PACKET.start()),
-        Ok(_) | Err(CallError::Completion(_)) => {
-            Err(BmcError::ConsoleTaken { address: target.address.clone() }.into())
+    match holder(link, target).await? {
+        Some(session) if link.is_session(session) => Ok(*PACKET.start()),
+        session => {
+            let (address, session) = (target.address.clone(), session.map(name));
+            Err(BmcError::ConsoleTaken { address, session }.into())
         }
+    }
+}
+
+/// The session that has the console, as the BMC names it; what the number means differs between BMCs.
+async fn holder(link: &mut Link, target: &Target) -> Result<Option<u32>, CallError> {
+    let asked = link.execute(&GetPayloadInstanceInfo::CONSOLE, target.login.privilege, Repeat::Harmless);
+    match asked.await {
+        Ok(info) => Ok(Some(info.session_id).filter(|session| *session != 0)),
+        Err(CallError::Completion(_)) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// A session's number as others are told it.
+fn name(session: u32) -> String {
+    format!("{session:08x}")
 }
 
 /// What a completion code of Activate Payload means.
@@ -145,7 +167,7 @@ struct Carrier {
     retry: Retry,
     open: Open,
     sol: Sol,
-    /// The session that the BMC named as the console's when it was first asked.
+    /// The session that the BMC names as the console's.
     owner: Option<u32>,
     /// Datagrams in a row that the BMC's host refused.
     refusals: u32,
@@ -297,7 +319,7 @@ impl Carrier {
         let address = self.target.address.clone();
         Err(match info.session_id {
             0 => BmcError::Busy { address, reason: "it has ended the serial console".into() },
-            _ => BmcError::ConsoleTaken { address },
+            other => BmcError::ConsoleTaken { address, session: Some(name(other)) },
         })
     }
 }

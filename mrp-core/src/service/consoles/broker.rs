@@ -20,7 +20,7 @@ use crate::event::{Event, EventKind};
 use crate::machine::MachineId;
 use crate::service::cluster::claim_of;
 use crate::service::{Provisioner, lock};
-use crate::store::{EventFilter, MachineFilter, RunFilter};
+use crate::store::{EventFilter, MachineFilter, RunFilter, StoreError};
 
 /// Consoles that are being opened at the same time.
 const OPENING: usize = 64;
@@ -206,6 +206,13 @@ impl Provisioner {
         session.ask(Request::Look);
     }
 
+    /// Looks at the rights of all viewers: a user has changed.
+    pub(crate) async fn recheck_consoles(&self) {
+        for session in self.0.consoles.all() {
+            self.check_rights(&session, "you may not see this console any more").await;
+        }
+    }
+
     fn release_console(&self, session: &Arc<Session>) {
         session.wanted.store(false, Ordering::SeqCst);
         session.ask(Request::Look);
@@ -293,10 +300,18 @@ impl Provisioner {
         }
     }
 
-    /// Notes that a console of ours is open: should this server be killed, the next one knows whose session the BMC
-    /// believes to be active.
-    pub(super) async fn note_console_open(&self, machine: MachineId) -> Result<(), Error> {
-        let (name, holder, now) = (console_claim(machine), self.console_holder(), self.now());
+    /// Notes that a console of ours is open, in a session that the BMC names so: should this server be killed, the next one
+    /// knows whose session the BMC believes to be active.
+    pub(super) async fn note_console_open(
+        &self,
+        machine: MachineId,
+        session: Option<&str>,
+    ) -> Result<(), Error> {
+        let (holder, now) = (self.console_holder(), self.now());
+        let name = format!("{}{}", console_claims(machine), session.unwrap_or_default());
+        for left in self.store().claims(&console_claims(machine)).await? {
+            self.store().release_claim(&left.name, &left.holder).await?;
+        }
         let claim = Claim { name, holder, url: String::new(), until: now };
         self.store().claim(&claim, now).await?;
         Ok(())
@@ -304,15 +319,24 @@ impl Provisioner {
 
     /// Notes that it is not ours any more.
     pub(super) async fn note_console_closed(&self, machine: MachineId) {
-        let released = self.store().release_claim(&console_claim(machine), &self.console_holder()).await;
-        if let Err(error) = released {
+        let released = async {
+            for own in self.store().claims(&console_claims(machine)).await? {
+                self.store().release_claim(&own.name, &self.console_holder()).await?;
+            }
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = released.await {
             tracing::warn!(%machine, %error, "it could not be noted that a console is closed");
         }
     }
 
-    /// The server of ours that had the machine's console and has not closed it.
-    pub(super) async fn left_console_open(&self, machine: MachineId) -> Result<Option<String>, Error> {
-        Ok(self.store().claim_named(&console_claim(machine)).await?.map(|claim| claim.holder))
+    /// The session in which a server of ours had the machine's console, and has not closed it.
+    pub(super) async fn left_console_open(&self, machine: MachineId) -> Result<Option<Left>, Error> {
+        let claim = self.store().claims(&console_claims(machine)).await?.into_iter().next();
+        Ok(claim.map(|claim| {
+            let session = claim.name.rsplit_once(':').map(|(_, session)| session.to_owned());
+            Left { server: claim.holder, session: session.filter(|session| !session.is_empty()) }
+        }))
     }
 
     fn console_holder(&self) -> String {
@@ -320,8 +344,25 @@ impl Provisioner {
     }
 }
 
-fn console_claim(machine: MachineId) -> String {
-    format!("console:{machine}")
+/// What the names of claims on a machine's console begin with; the BMC's name for the session follows.
+fn console_claims(machine: MachineId) -> String {
+    format!("console:{machine}:")
+}
+
+/// A console that a server of ours has left open.
+#[derive(Debug)]
+pub(super) struct Left {
+    pub(super) server: String,
+    /// The BMC's name for the session.
+    session: Option<String>,
+}
+
+impl Left {
+    /// True if it is the session that has the console, as far as the BMC tells: what another session has was taken meanwhile,
+    /// and is not ours to end.
+    pub(super) fn has_it(&self, session: Option<&String>) -> bool {
+        self.session.as_ref().zip(session).is_none_or(|(left, session)| left == session)
+    }
 }
 
 fn remove(sessions: &mut Sessions, session: &Arc<Session>) {

@@ -8,6 +8,7 @@ use crate::machine::MachineId;
 use crate::peer::{PeerAct, PeerAnswer, record};
 use crate::run::RunId;
 use crate::service::Provisioner;
+use crate::store::RunFilter;
 
 use super::Consoles;
 
@@ -37,6 +38,8 @@ pub struct ConsoleLog {
     until: Option<Timestamp>,
     place: Option<RecordPlace>,
     search: Option<Search>,
+    /// The machine's runs, the newest first, and when each began and ended.
+    runs: Vec<(RunId, Timestamp, Option<Timestamp>)>,
 }
 
 impl Consoles<'_> {
@@ -61,7 +64,10 @@ impl Consoles<'_> {
         let search = filter.text.filter(|text| !text.is_empty()).map(Search::new);
         let (service, actor) = (self.0.clone(), actor.clone());
         let place = Some(RecordPlace::at(since));
-        Ok(ConsoleLog { service, actor, machine, since, until, place, search })
+        let filter = RunFilter { machine: Some(machine), ..RunFilter::default() };
+        let runs = service.store().runs(&filter).await?.into_iter();
+        let runs = runs.map(|run| (run.id, run.started, run.ended)).collect();
+        Ok(ConsoleLog { service, actor, machine, since, until, place, search, runs })
     }
 }
 
@@ -85,6 +91,13 @@ impl Provisioner {
 }
 
 impl ConsoleLog {
+    /// The machine's run at a time: a console's record has times alone, and the runs have theirs.
+    pub fn run_at(&self, at: Timestamp) -> Option<RunId> {
+        let during =
+            |began: Timestamp, ended: Option<Timestamp>| began <= at && ended.is_none_or(|ended| at <= ended);
+        self.runs.iter().find(|(_, began, ended)| during(*began, *ended)).map(|(run, ..)| *run)
+    }
+
     /// The next frames; `None` at the end. With a text, a frame is a line without its end. Whoever loses the machine
     /// meanwhile is refused.
     pub async fn next(&mut self) -> Result<Option<Vec<Frame>>, Error> {

@@ -372,14 +372,16 @@ async fn open(service: Provisioner, machine: MachineId) -> Result<(Console, Opti
     service.require_owned(&machine).await?;
     let bmc = service.bmc_of(&machine).await?;
     let (bmc, node) = bmc.ok_or_else(|| Error::Refused("console requires a BMC".into()))?;
-    let left_by = service.left_console_open(machine.id).await?;
+    let left = service.left_console_open(machine.id).await?;
     let console = match bmc.open_console(&node).await {
-        Err(BmcError::ConsoleTaken { .. }) if left_by.is_some() => {
+        Err(BmcError::ConsoleTaken { session, .. })
+            if left.as_ref().is_some_and(|left| left.has_it(session.as_ref())) =>
+        {
             bmc.reset_console(&node).await?;
             bmc.open_console(&node).await?
         }
         outcome => outcome?,
     };
-    service.note_console_open(machine.id).await?;
-    Ok((console, left_by))
+    service.note_console_open(machine.id, console.session.as_deref()).await?;
+    Ok((console, left.map(|left| left.server)))
 }
