@@ -70,3 +70,27 @@ async fn polling_goes_on_by_itself() {
     lab.until("the change is seen", async || power().await.is_some_and(|seen| seen.power == Power::On)).await;
     polling.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_bmc_that_takes_its_time_holds_up_neither_the_others_nor_the_next_sweep() {
+    let lab = Lab::new().await;
+    let (hung, good) = (lab.node("hung").await, lab.node("good").await);
+    hung.bmc.set(Fault::HangsAfterPower);
+    let settings = mrp_core::Settings {
+        polling: Some(Polling { every: Duration::from_millis(20), at_once: 1 }),
+        ..mrp_core::Settings::default()
+    };
+    let (builder, _) = lab.builder().await;
+    let polling = builder.settings(settings).build().await.unwrap();
+    let power = async |node: &lab::Node| {
+        let seen = lab.mrp.machines().seen_power(&lab.alice, node.id).await.unwrap();
+        seen.map(|seen| seen.power)
+    };
+    lab.until("the other's power is polled", async || power(&good).await == Some(Power::Off)).await;
+    good.bmc.press_power();
+    lab.until("it is polled again", async || power(&good).await == Some(Power::On)).await;
+    assert_eq!(power(&hung).await, None);
+    hung.bmc.set(Fault::None);
+    lab.until("the late one is told too", async || power(&hung).await == Some(Power::Off)).await;
+    polling.shutdown().await;
+}

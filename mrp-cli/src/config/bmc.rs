@@ -14,7 +14,7 @@ use super::Span;
 pub struct BmcSection {
     /// How often the power of every machine is polled; `0s` never.
     pub poll_every: Span,
-    /// BMCs that are polled at once.
+    /// BMCs that are polled at once, but for those that take longer than a moment.
     pub poll_at_once: usize,
     /// From one command to the next one of the same BMC.
     pub pause: Span,
