@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use mrp_core::bmc::Drivers;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -30,6 +31,7 @@ impl Serve {
     pub(super) async fn run(self, drivers: Drivers) -> Result<()> {
         let config = Config::load(self.config.as_deref())?;
         start_log(&config.server.log)?;
+        allow_many_files();
         let server = Server::start(&config, drivers).await?;
         // Before it says that it serves: who hears that may stop it.
         let (mut interrupt, mut terminate) =
@@ -44,6 +46,15 @@ impl Serve {
         };
         server.run(shutdown).await;
         Ok(())
+    }
+}
+
+/// Raises the limit of open files to what the system allows: each BMC, console and client has a socket, and shells begin with
+/// a thousand.
+fn allow_many_files() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
     }
 }
 
