@@ -71,19 +71,11 @@ async fn the_plugin_in_c_passes_and_its_mutants_are_named() {
     for (name, defect, case) in [
         (
             "power.so",
-            ("bmc->on = strncmp(action, \"\\\"off\\\"\", 5) != 0;", "bmc->on = 1; (void)action;"),
+            ("bmc->on = !strstr(json, \"\\\"action\\\":\\\"off\\\"\");", "bmc->on = 1;"),
             IGNORES_OFF,
         ),
-        (
-            "boot.so",
-            ("snprintf(bmc->boot, sizeof bmc->boot,", "snprintf((char[128]){0}, sizeof bmc->boot,"),
-            LOSES_BOOT,
-        ),
-        (
-            "soft.so",
-            ("return answer(call, MRP_UNSUPPORTED, \"soft shutdown\")", "return answer(call, MRP_OK, \"\")"),
-            SOFT_UNDECLARED,
-        ),
+        ("boot.so", ("\"%126[^}]\", bmc->boot)", "\"%126[^}]\", (char[128]){0})"), LOSES_BOOT),
+        ("soft.so", (" && !strstr(json, \"\\\"action\\\":\\\"soft\\\"\")", ""), SOFT_UNDECLARED),
     ] {
         let broken = build(name, &mutant(&source, defect));
         for carrier in [Carrier::InProcess, isolated()] {
