@@ -16,7 +16,7 @@ RUN_AS_ROOT = $(if $(SUDO),CARGO_TARGET_$(HOST)_RUNNER="$(SUDO)")
 help:
 	@echo 'make demo              build and provision a simulated machine, then keep serving (BREAK=tftp|bmc|http|answer-file|loop)'
 	@echo 'make test              install what is missing, then everything: lint, tests, the real lab'
-	@echo 'make bench             TFTP, IPMI, plugins and HTTP requests, each beside its peers (BENCH="rest -- --only one-machine --db sqlite": a part)'
+	@echo 'make bench             TFTP, IPMI, sweeps of BMCs, consoles, plugins and HTTP requests, each beside its peers (BENCH="rest -- --only one-machine --db sqlite": a part)'
 	@echo 'make lint unit real api lab   the parts of make test'
 	@echo 'make api-full          schemathesis over the OpenAPI document for ten minutes a role, with another seed each time'
 
@@ -84,4 +84,4 @@ bench-packages:
 # The peers tftpd-hpa, atftpd and nginx are unpacked, not installed.
 bench: toolchain bench-packages root
 	$(CARGO) build --release --locked --workspace --bins --examples
-	export PATH="$(CURDIR)/target/lab/packages/usr/sbin:$$PATH"; $(RUN_AS_ROOT) $(CARGO) bench --locked --workspace --bench $(or $(BENCH),tftp --bench ipmi --bench plugin --bench rest)
+	export PATH="$(CURDIR)/target/lab/packages/usr/sbin:$$PATH"; $(RUN_AS_ROOT) $(CARGO) bench --locked --workspace --bench $(or $(BENCH),tftp --bench ipmi --bench sweep --bench console --bench plugin --bench rest)

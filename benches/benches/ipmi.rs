@@ -2,17 +2,14 @@
 //!
 //! The BMCs are simulators in a process of their own, whose CPU is printed apart. Both sides use cipher suite 17.
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::Ipv4Addr;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
-use benches::program::{
-    allow_many_files, cpu_seconds_of, ended_cpu_seconds, example, installed, own_cpu_seconds,
-};
+use benches::farm::{Farm, PASSWORD, USER};
+use benches::program::{allow_many_files, ended_cpu_seconds, installed, own_cpu_seconds, write_secret};
 use mrp_bmc::IpmiBmc;
 use mrp_core::bmc::{Bmc, BmcConfig, Node, OpenBmc, Privilege};
 use mrp_core::secret::Secret;
@@ -21,11 +18,6 @@ use tokio::task::JoinSet;
 const BMCS: u32 = 1_000;
 /// `ipmitool` is one process a status; so many are enough to know its cost.
 const IPMITOOL_BMCS: u32 = 50;
-/// The simulators' account.
-const USER: &str = "admin";
-const PASSWORD: &str = "admin";
-/// Where the first listens, on IPMI's port, since a peer cannot be given another; the rest on the addresses behind it.
-const FIRST: Ipv4Addr = Ipv4Addr::new(127, 10, 0, 1);
 
 /// What a way to ask costs.
 struct Cost {
@@ -40,7 +32,7 @@ struct Cost {
 fn main() -> io::Result<()> {
     allow_many_files()?;
     let folder = tempfile::tempdir()?;
-    let mut farm = Farm::start()?;
+    let mut farm = Farm::start(BMCS)?;
     let mut costs = ours(&mut farm)?;
     costs.push(ipmipower(&mut farm, folder.path())?);
     costs.push(ipmitool(&mut farm, folder.path())?);
@@ -53,7 +45,7 @@ async fn ours(farm: &mut Farm) -> io::Result<Vec<Cost>> {
     let mut bmcs = Vec::new();
     for index in 0..BMCS {
         let config = BmcConfig {
-            address: address(index).to_string(),
+            address: Farm::address(index).to_string(),
             username: USER.into(),
             password: Secret::new(PASSWORD),
             privilege: Privilege::Admin,
@@ -73,10 +65,6 @@ async fn ours(farm: &mut Farm) -> io::Result<Vec<Cost>> {
     Ok(costs)
 }
 
-fn address(index: u32) -> Ipv4Addr {
-    Ipv4Addr::from(u32::from(FIRST) + index)
-}
-
 /// Asks all BMCs at once.
 async fn ask(name: &'static str, farm: &mut Farm, bmcs: &[Arc<IpmiBmc>]) -> io::Result<Cost> {
     let before = farm.figures()?;
@@ -90,13 +78,13 @@ async fn ask(name: &'static str, farm: &mut Farm, bmcs: &[Arc<IpmiBmc>]) -> io::
         answer.map_err(io::Error::other)?.map_err(io::Error::other)?;
     }
     let (seconds, client_cpu) = (start.elapsed().as_secs_f64(), own_cpu_seconds()? - cpu);
-    farm.cost(name, BMCS, before, seconds, client_cpu)
+    Cost::since(farm, name, BMCS, before, seconds, client_cpu)
 }
 
 fn ipmipower(farm: &mut Farm, folder: &Path) -> io::Result<Cost> {
     let configuration = folder.join("freeipmi.conf");
     write_secret(&configuration, &format!("username {USER}\npassword {PASSWORD}\n"))?;
-    let hosts: Vec<String> = (0..BMCS).map(|index| address(index).to_string()).collect();
+    let hosts: Vec<String> = (0..BMCS).map(|index| Farm::address(index).to_string()).collect();
     let mut command = Command::new(installed("ipmipower")?);
     command.arg("--config-file").arg(&configuration);
     command.args(["-D", "LAN_2_0", "-I", "17", "-l", "ADMIN", "--stat", "-h", &hosts.join(",")]);
@@ -111,7 +99,7 @@ fn ipmitool(farm: &mut Farm, folder: &Path) -> io::Result<Cost> {
         (0..IPMITOOL_BMCS).try_for_each(|index| {
             let mut command = Command::new(&program);
             command.args(["-I", "lanplus", "-C", "17", "-U", USER, "-f"]).arg(&password);
-            command.args(["-H", &address(index).to_string(), "chassis", "power", "status"]);
+            command.args(["-H", &Farm::address(index).to_string(), "chassis", "power", "status"]);
             ended(&mut command, 1, "Power is on", "Power is off")
         })
     };
@@ -128,7 +116,7 @@ fn measure(
     let (start, cpu) = (Instant::now(), ended_cpu_seconds()?);
     ask()?;
     let (seconds, client_cpu) = (start.elapsed().as_secs_f64(), ended_cpu_seconds()? - cpu);
-    farm.cost(name, statuses, before, seconds, client_cpu)
+    Cost::since(farm, name, statuses, before, seconds, client_cpu)
 }
 
 /// Runs a program to its end, and counts the answers in what it printed.
@@ -142,77 +130,6 @@ fn ended(command: &mut Command, expected: u32, on: &str, off: &str) -> io::Resul
     let errors = String::from_utf8_lossy(&output.stderr);
     let start: String = text.lines().chain(errors.lines()).take(5).collect::<Vec<_>>().join("; ");
     Err(io::Error::other(format!("{expected} answers expected, {answers} came: {start}")))
-}
-
-fn write_secret(path: &Path, text: &str) -> io::Result<()> {
-    std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?
-        .write_all(text.as_bytes())
-}
-
-/// The simulators' process.
-struct Farm {
-    child: Child,
-    ask: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Farm {
-    fn start() -> io::Result<Self> {
-        let mut command = Command::new(example("sim_farm")?);
-        command.args([&BMCS.to_string(), &format!("{FIRST}:623"), "addresses"]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let missing = || io::Error::other("the farm has no pipe");
-        let ask = child.stdin.take().ok_or_else(missing)?;
-        let answers = BufReader::new(child.stdout.take().ok_or_else(missing)?);
-        let mut farm = Self { child, ask, answers };
-        for _ in 0..BMCS {
-            if farm.line()?.is_empty() {
-                return Err(io::Error::other(
-                    "the farm did not start: is port 623 of 127.10.0.1 and following free?",
-                ));
-            }
-        }
-        farm.line()?;
-        Ok(farm)
-    }
-
-    fn line(&mut self) -> io::Result<String> {
-        let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        Ok(line.trim().to_owned())
-    }
-
-    /// Datagrams that came so far, and CPU seconds.
-    fn figures(&mut self) -> io::Result<(u64, f64)> {
-        writeln!(self.ask)?;
-        let datagrams = self.line()?.parse().map_err(io::Error::other)?;
-        Ok((datagrams, cpu_seconds_of(self.child.id())?))
-    }
-
-    fn cost(
-        &mut self,
-        name: &'static str,
-        statuses: u32,
-        before: (u64, f64),
-        seconds: f64,
-        client_cpu: f64,
-    ) -> io::Result<Cost> {
-        let after = self.figures()?;
-        let round_trips = (after.0 - before.0) as f64 / f64::from(statuses);
-        Ok(Cost { name, statuses, seconds, client_cpu, farm_cpu: after.1 - before.1, round_trips })
-    }
-}
-
-impl Drop for Farm {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 fn print(costs: &[Cost]) {
@@ -243,6 +160,19 @@ fn print(costs: &[Cost]) {
 }
 
 impl Cost {
+    fn since(
+        farm: &mut Farm,
+        name: &'static str,
+        statuses: u32,
+        before: (u64, f64),
+        seconds: f64,
+        client_cpu: f64,
+    ) -> io::Result<Self> {
+        let after = farm.figures()?;
+        let round_trips = (after.0 - before.0) as f64 / f64::from(statuses);
+        Ok(Self { name, statuses, seconds, client_cpu, farm_cpu: after.1 - before.1, round_trips })
+    }
+
     fn cpu_us(&self) -> f64 {
         self.client_cpu * 1e6 / f64::from(self.statuses)
     }

@@ -6,10 +6,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use mrp_core::secret::ServerKey;
+use mrp_core::secret::{Secret, ServerKey};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection, raw_sql};
 
+use crate::farm::{self, Farm};
 use crate::http::{Client, Request};
 use crate::postgres::Postgres;
 use crate::program::{Program, binary, wait_for_port};
@@ -72,7 +73,7 @@ impl Lab {
             Database::Sqlite => None,
             Database::Postgres => Some(Postgres::start(ports[2])?),
         };
-        let program = Some(serve(folder.path(), postgres.as_ref(), people, machine_door)?);
+        let program = Some(serve(folder.path(), postgres.as_ref(), people, machine_door, &[])?);
         let read = |name: &str| fs::read_to_string(folder.path().join("data").join(name));
         let key = ServerKey::from_hex(&read("key")?).ok_or_else(|| io::Error::other("no key"))?;
         let admin = log_in(people, "admin", read("admin-password")?.trim()).await?;
@@ -97,9 +98,43 @@ impl Lab {
             .replace("{ci}", &if machines >= 100_000 { step(10_000) } else { "1000000".into() });
         self.write(text).await.map_err(io::Error::other)?;
         self.machines = machines;
-        self.program =
-            Some(serve(self.folder.path(), self.postgres.as_ref(), self.people, self.machine_door)?);
+        self.restart(&[])
+    }
+
+    /// Gives every machine a BMC of its own: machine 1 has BMC number 0 of the farm. The server stops until it is started
+    /// anew. In SQLite only.
+    pub async fn give_bmcs(&mut self) -> io::Result<()> {
+        self.stop();
+        let sealed = hex(&self.key.seal(&Secret::new(farm::PASSWORD)));
+        let mut text = String::from("BEGIN;\n");
+        for machine in 1..=self.machines {
+            let address = Farm::address(u32::try_from(machine - 1).map_err(io::Error::other)?);
+            text += &format!(
+                "INSERT INTO bmcs (id, revision, name, address, driver, username, sealed_password, privilege, options) \
+                 VALUES ({machine}, 1, 'bmc-{machine}', '{address}', 'plain', '{}', x'{sealed}', 'admin', '{{}}');\n",
+                farm::USER
+            );
+        }
+        text += "UPDATE machines SET bmc_id = id;\nCOMMIT;\nANALYZE;\n";
+        self.write(text).await.map_err(io::Error::other)
+    }
+
+    /// Starts the server anew, with settings as the environment has them.
+    pub fn restart(&mut self, settings: &[(&str, &str)]) -> io::Result<()> {
+        self.stop();
+        let (folder, postgres) = (self.folder.path(), self.postgres.as_ref());
+        self.program = Some(serve(folder, postgres, self.people, self.machine_door, settings)?);
         Ok(())
+    }
+
+    /// Stops the server.
+    pub fn stop(&mut self) {
+        self.program = None;
+    }
+
+    /// The server's data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     /// Runs statements on the database itself.
@@ -159,11 +194,12 @@ fn serve(
     postgres: Option<&Postgres>,
     people: SocketAddr,
     machine_door: SocketAddr,
+    settings: &[(&str, &str)],
 ) -> io::Result<Program> {
     let mut command = Command::new(binary("mrp")?);
     command.arg("serve").env("MRP_SERVER__DATA_DIR", folder.join("data")).env("MRP_TFTP__ENABLED", "false");
     command.env("MRP_WEB__LISTEN", people.to_string()).env("MRP_MACHINE__LISTEN", machine_door.to_string());
-    command.env("MRP_BOOT__NEXT_SERVER", "10.0.0.1");
+    command.env("MRP_BOOT__NEXT_SERVER", "10.0.0.1").envs(settings.iter().copied());
     if let Some(postgres) = postgres {
         command.env("MRP_DATABASE__URL", postgres.url());
     }
@@ -176,6 +212,10 @@ fn serve(
         stream.read_exact(&mut [0])?;
     }
     Ok(program)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A token, by name and password.

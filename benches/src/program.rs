@@ -1,11 +1,13 @@
 //! A program under measurement: started by path, ended by its id, its CPU time read from the kernel.
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -91,29 +93,35 @@ pub fn anonymous_memory_of_all(process: u32) -> u64 {
 #[derive(Debug)]
 pub struct MemoryWatch {
     goes_on: Arc<AtomicBool>,
-    watcher: JoinHandle<u64>,
+    most: Arc<AtomicU64>,
+    watcher: JoinHandle<()>,
 }
 
 impl MemoryWatch {
     /// Starts to look.
     pub fn start(process: u32) -> Self {
-        let goes_on = Arc::new(AtomicBool::new(true));
-        let go_on = goes_on.clone();
+        let (goes_on, most) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
+        let (go_on, seen) = (goes_on.clone(), most.clone());
         let watcher = std::thread::spawn(move || {
-            let mut most = 0;
             while go_on.load(Ordering::Relaxed) {
-                most = most.max(anonymous_memory_of_all(process));
+                seen.fetch_max(anonymous_memory_of_all(process), Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(20));
             }
-            most
         });
-        Self { goes_on, watcher }
+        Self { goes_on, most, watcher }
     }
 
-    /// The most that was seen.
+    /// The most that was seen so far.
+    pub fn so_far(&self) -> u64 {
+        self.most.load(Ordering::Relaxed)
+    }
+
+    /// The most that was seen. It looks no more.
     pub fn most(self) -> u64 {
         self.goes_on.store(false, Ordering::Relaxed);
-        self.watcher.join().unwrap_or_default()
+        // A watcher that has panicked has told what it saw before.
+        let _ = self.watcher.join();
+        self.most.load(Ordering::Relaxed)
     }
 }
 
@@ -172,6 +180,12 @@ fn there(path: PathBuf) -> io::Result<PathBuf> {
         return Ok(path);
     }
     Err(io::Error::new(io::ErrorKind::NotFound, format!("{} is not there: run `make bench`", path.display())))
+}
+
+/// Writes a file that nobody else may read.
+pub fn write_secret(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600).open(path)?.write_all(text.as_bytes())
 }
 
 /// Raises the limit of open files to what the system allows: a thousand clients have a thousand sockets.

@@ -123,6 +123,16 @@ pub struct Faults {
 /// What came to the machine's serial port.
 pub type Typed = ConsoleInput;
 
+/// Characters of a line that [`printed_line`] makes: what a BMC sends in one packet.
+pub const PRINTED_LINE: usize = 96;
+
+/// A line of a machine's that prints a lot: which machine it is, and the line's number, so that a line that is lost, doubled
+/// or mixed up shows.
+pub fn printed_line(machine: u64, number: u64) -> String {
+    let head = format!("machine {machine} line {number} ");
+    format!("{head:.<width$}\r\n", width = PRINTED_LINE - 2)
+}
+
 /// What happened to the simulated machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MachineEvent {
@@ -240,6 +250,11 @@ impl BmcSimulator {
     /// How often a session got the serial console.
     pub fn console_activations(&self) -> u64 {
         self.shared.lock().nodes[0].serial.activations()
+    }
+
+    /// Characters that the machine printed and the console has not acknowledged.
+    pub fn unacknowledged(&self) -> usize {
+        self.shared.lock().nodes[0].serial.unacknowledged()
     }
 
     /// How many datagrams came in.

@@ -111,6 +111,12 @@ impl Sol {
         self.send_next(now);
     }
 
+    /// Characters that were queued and are not acknowledged.
+    pub(crate) fn unacknowledged(&self) -> usize {
+        let under_way = self.under_way.as_ref().map_or(0, |under_way| under_way.packet.characters.len());
+        self.waiting_characters + under_way
+    }
+
     /// True while more may be queued.
     pub(crate) fn has_room(&self) -> bool {
         self.waiting_characters < MAX_WAITING && self.waiting.len() < MAX_WAITING / 16

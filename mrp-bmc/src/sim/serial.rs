@@ -93,6 +93,11 @@ impl Serial {
         active.sol.write(characters, now);
     }
 
+    /// Characters that the machine printed and the console has not acknowledged.
+    pub(super) fn unacknowledged(&self) -> usize {
+        self.active.as_ref().map_or(0, |active| active.sol.unacknowledged())
+    }
+
     /// Takes a packet of the console. A machine that is off takes no characters.
     pub(super) fn handle_input(&mut self, packet: &[u8], is_on: bool, now: Instant) {
         let Some(active) = &mut self.active else { return };
