@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use harness::{Home, Ports, Server, serve, until};
+use mrp_bmc::sim::{BmcSimulator, SimConfig};
 
 fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -185,6 +186,16 @@ fn check_describe_and_their_exit_codes() {
     home.run("plugin check plugins/text.so --config memory.json").code(1).says(&["plugins/text.so: it "]);
     let described = home.run("plugin describe plugins/behaves.so").ok();
     assert!(described.out.contains("behaves") && described.out.contains("console"), "{described:#?}");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let ipmi = BmcSimulator::start(([127, 0, 0, 1], 0).into(), SimConfig::default());
+    let ipmi = runtime.block_on(ipmi).unwrap();
+    home.file(
+        "plain.json",
+        format!(r#"{{"address": "{}", "username": "admin", "password": "admin"}}"#, ipmi.local_addr()),
+    );
+    let check = home.run("plugin check plain --config plain.json").ok();
+    assert!(check.out.contains("ok       off switches off") && check.out.contains("0 failed"), "{check:#?}");
+    assert_eq!(ipmi.sessions(), 0, "its session was closed");
     let described = home.run("plugin describe redfish").ok();
     assert!(described.out.contains("option fingerprint, string: SHA-256"), "{described:#?}");
     let schema = &home.json("plugin describe redfish")["options"];

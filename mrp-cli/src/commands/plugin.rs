@@ -69,7 +69,7 @@ impl PluginCommand {
         match self {
             PluginCommand::List(command) => command.run(&drivers, output).await,
             PluginCommand::Describe(command) => command.run(&drivers, output).await,
-            PluginCommand::Check(command) => command.run(output).await,
+            PluginCommand::Check(command) => command.run(&drivers, output).await,
             PluginCommand::New(command) => command.run(output),
             PluginCommand::Host(Host { memory_mb, plugin }) => {
                 match mrp_bmc::plugin::host(&plugin, memory_mb)? {}

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use mrp_bmc::plugin::Carrier;
-use mrp_core::bmc::{BmcConfig, Drivers, Node, Privilege};
-use mrp_core::conformance::{Failure, Verdict, bmc};
+use mrp_core::bmc::{BmcConfig, BmcError, Drivers, Node, Privilege};
+use mrp_core::conformance::{Failure, Report, Verdict, bmc};
 use mrp_core::secret::Secret;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -23,10 +23,11 @@ use crate::plugins;
 /// Examples:
 ///   mrp plugin check ./acme.so --config bmc.json
 ///   mrp plugin check ./acme.py --config bmc.json -o json
+///   mrp plugin check redfish --config bmc.json      (a driver of mrp itself, on a BMC of yours)
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Check {
-    /// Library (NAME.so) or executable
+    /// Library (NAME.so), executable or driver of mrp itself
     plugin: PathBuf,
     /// File with the BMC to try it on
     #[arg(long, value_name = "FILE")]
@@ -57,18 +58,23 @@ struct Trial {
 }
 
 impl Check {
-    pub(super) async fn run(self, output: Format) -> Result<()> {
+    pub(super) async fn run(self, linked: &Drivers, output: Format) -> Result<()> {
         let file = self.config.display().to_string();
         let text = std::fs::read_to_string(&self.config).with_context(|| file.clone())?;
         let trial: Trial = serde_json::from_str(&text).with_context(|| file.clone())?;
         let node = Node(trial.node.clone());
+        let name = self.plugin.to_str().unwrap_or_default();
+        if linked.options(name).is_some() {
+            let report = self.on(linked, name, trial, &node).await.with_context(|| file)?;
+            show(&report.0, output)?;
+            return if report.passed() { Ok(()) } else { Err(Exit::FAILED.into()) };
+        }
         let carrier = if self.in_process { Carrier::InProcess } else { plugins::isolated() };
         let plugin = super::start(&self.plugin, carrier).await?;
         let mut drivers = Drivers::new();
         let name = plugin.hello().driver.clone();
         plugin.register(&mut drivers).with_context(|| self.plugin.display().to_string())?;
-        let opened = drivers.open(&name, trial.into()).await.with_context(|| file)?;
-        let mut report = bmc::run_within(self.patience, &*opened, &node).await;
+        let mut report = self.on(&drivers, &name, trial, &node).await.with_context(|| file)?;
         report.0.push((
             "each call is answered once",
             match plugin.strays().await {
@@ -81,6 +87,14 @@ impl Check {
             note(format!("`mrp serve` would not take it as it lies there: {words}"));
         }
         if report.passed() { Ok(()) } else { Err(Exit::FAILED.into()) }
+    }
+
+    /// The suite's report on a BMC.
+    async fn on(&self, drivers: &Drivers, name: &str, trial: Trial, node: &Node) -> Result<Report, BmcError> {
+        let opened = drivers.open(name, trial.into()).await?;
+        let report = bmc::run_within(self.patience, &*opened, node).await;
+        opened.close().await;
+        Ok(report)
     }
 }
 
