@@ -231,3 +231,22 @@ async fn a_consoles_bytes_come_through_every_carrier() {
     let echo = script(&folder.path().join("echo"), ECHO);
     echoes(&Plugin::start(&echo, executable(), limits()).await.unwrap()).await;
 }
+
+#[tokio::test]
+async fn a_plugin_says_what_a_node_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let started = async |name: &str, node: Value| {
+        let hello = json!({"mrp_plugin": 1, "driver": name, "node": node});
+        let text = format!("#!/bin/sh\necho '{hello}'\nexec cat > /dev/null\n");
+        Plugin::start(&script(&folder.path().join(name), &text), executable(), limits()).await.unwrap()
+    };
+    let mut drivers = Drivers::new();
+    let slots = json!({"type": "string", "pattern": "^[1-8]$", "description": "a slot, 1 to 8"});
+    started("blades", slots).await.register(&mut drivers).unwrap();
+    drivers.check_node("blades", &Node("8".into())).unwrap();
+    let error = drivers.check_node("blades", &Node("9".into())).unwrap_err().to_string();
+    assert!(error.contains("\"9\"") && error.ends_with("; it is: a slot, 1 to 8"), "{error}");
+    let error =
+        started("broken", json!({"pattern": 3})).await.register(&mut drivers).unwrap_err().to_string();
+    assert!(error.contains("schema of its nodes"), "{error}");
+}

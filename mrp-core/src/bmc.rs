@@ -285,6 +285,11 @@ pub trait Bmc: fmt::Debug + Send + Sync {
     async fn close(&self) {}
 }
 
+/// The schema that every address of a node fits.
+pub(crate) fn any_node() -> serde_json::Value {
+    serde_json::json!({"type": "string"})
+}
+
 /// How a driver is named, described and opened. What a site's wiring and plugins register.
 #[async_trait]
 pub trait OpenBmc: Bmc + Sized + 'static {
@@ -293,6 +298,11 @@ pub trait OpenBmc: Bmc + Sized + 'static {
 
     /// JSON Schema of the driver's options.
     fn options() -> serde_json::Value;
+
+    /// JSON Schema of a node's address, which is a text. Its `description` is what is said of one that does not fit.
+    fn node() -> serde_json::Value {
+        any_node()
+    }
 
     /// Opens a BMC. Reads no state from it: a BMC that is switched off opens, and its calls fail.
     async fn open(config: BmcConfig) -> Result<Self, BmcError>;

@@ -192,3 +192,22 @@ async fn an_upload_keeps_its_content_while_the_last_image_of_the_same_goes() {
         image = next;
     }
 }
+
+#[tokio::test]
+async fn a_node_that_a_bmc_cannot_have_is_refused() {
+    let lab = Lab::new().await;
+    let node = lab.node("m1").await;
+    let define = async |info: &str| {
+        let new = Definition { bmc_info: Some(info.into()), ..Definition::default() };
+        lab.mrp.machines().define(&lab.admin, node.id, new).await
+    };
+    define("slot-8").await.unwrap();
+    let error = define("slot-9").await.unwrap_err();
+    assert!(matches!(error, Error::Invalid { .. }), "{error}");
+    let words = error.to_string();
+    assert!(
+        words.contains("bmc_info") && words.ends_with("; it is: nothing, or slot-1 to slot-8"),
+        "{words}"
+    );
+    assert_eq!(lab.machine(&node).await.bmc_info, "slot-8");
+}

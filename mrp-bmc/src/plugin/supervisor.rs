@@ -75,7 +75,7 @@ impl Plugin {
             let plugin = plugin.clone();
             Box::pin(async move { Ok(Arc::new(plugin.open(config).await?) as Arc<dyn Bmc>) })
         });
-        drivers.add(&self.hello.driver, self.hello.options.clone(), open)
+        drivers.add(&self.hello.driver, self.hello.options.clone(), self.hello.node.clone(), open)
     }
 
     /// Opens a BMC.

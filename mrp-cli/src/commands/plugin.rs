@@ -135,6 +135,7 @@ impl Describe {
                 mrp_plugin: VERSION,
                 driver: name.to_owned(),
                 capabilities: Capabilities::default(),
+                node: drivers.node(name).cloned().unwrap_or_default(),
                 options: options.clone(),
             },
             None => start(&self.plugin, plugins::isolated()).await?.hello().clone(),
@@ -172,6 +173,9 @@ fn abilities(capabilities: Capabilities) -> String {
 }
 
 fn describe_options(hello: &Hello) -> Result<()> {
+    if let Some(words) = hello.node["description"].as_str() {
+        line(crate::output::clean(&format!("bmc_info of a machine: {words}"), ' '))?;
+    }
     let required = |name: &str| {
         let mut required = hello.options["required"].as_array().into_iter().flatten();
         if required.any(|it| it == name) { " (required)" } else { "" }

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use jsonschema::Validator;
 use serde_json::{Map, Value};
 
-use super::{Bmc, BmcConfig, BmcError, OpenBmc};
+use super::{Bmc, BmcConfig, BmcError, Node, OpenBmc};
 
 /// Opens a BMC from its configuration, whose options are valid.
 pub type Opener = Arc<dyn Fn(BmcConfig) -> BoxFuture<'static, Result<Arc<dyn Bmc>, BmcError>> + Send + Sync>;
@@ -18,6 +18,8 @@ pub type Opener = Arc<dyn Fn(BmcConfig) -> BoxFuture<'static, Result<Arc<dyn Bmc
 struct Driver {
     options: Value,
     validator: Arc<Validator>,
+    node: Value,
+    node_validator: Arc<Validator>,
     open: Opener,
 }
 
@@ -35,6 +37,9 @@ pub enum NotRegistered {
     /// The schema of the options is none.
     #[error("the schema of its options is no JSON Schema: {0}")]
     Schema(String),
+    /// The schema of its nodes' addresses is none.
+    #[error("the schema of its nodes is no JSON Schema: {0}")]
+    NodeSchema(String),
 }
 
 /// The drivers that this program has, by name.
@@ -61,14 +66,21 @@ impl Drivers {
     pub fn with<B: OpenBmc>(mut self) -> Self {
         let open: Opener =
             Arc::new(|config| Box::pin(async move { Ok(Arc::new(B::open(config).await?) as Arc<dyn Bmc>) }));
-        if let Err(error) = self.add(B::DRIVER, B::options(), open) {
+        if let Err(error) = self.add(B::DRIVER, B::options(), B::node(), open) {
             panic!("BMC driver {:?}: {error}", B::DRIVER);
         }
         self
     }
 
-    /// Adds a driver that was found at run time: its name, the JSON Schema of its options, and how a BMC is opened.
-    pub fn add(&mut self, name: &str, options: Value, open: Opener) -> Result<(), NotRegistered> {
+    /// Adds a driver that was found at run time: its name, the JSON Schemas of its options and of its nodes' addresses, and
+    /// how a BMC is opened.
+    pub fn add(
+        &mut self,
+        name: &str,
+        options: Value,
+        node: Value,
+        open: Opener,
+    ) -> Result<(), NotRegistered> {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
         if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
             return Err(NotRegistered::Name(name.chars().take(64).collect()));
@@ -78,7 +90,10 @@ impl Drivers {
         }
         let validator = jsonschema::validator_for(&options);
         let validator = Arc::new(validator.map_err(|error| NotRegistered::Schema(error.to_string()))?);
-        self.0.insert(name.to_owned(), Driver { options, validator, open });
+        let node_validator = jsonschema::validator_for(&node);
+        let node_validator =
+            Arc::new(node_validator.map_err(|error| NotRegistered::NodeSchema(error.to_string()))?);
+        self.0.insert(name.to_owned(), Driver { options, validator, node, node_validator, open });
         Ok(())
     }
 
@@ -90,6 +105,11 @@ impl Drivers {
     /// JSON Schema of a driver's options.
     pub fn options(&self, driver: &str) -> Option<&Value> {
         self.0.get(driver).map(|driver| &driver.options)
+    }
+
+    /// JSON Schema of the addresses of a driver's nodes.
+    pub fn node(&self, driver: &str) -> Option<&Value> {
+        self.0.get(driver).map(|driver| &driver.node)
     }
 
     /// Checks a BMC's options against the schema of its driver. What is wrong names the option.
@@ -104,6 +124,15 @@ impl Drivers {
             "" => format!("options: {error}"),
             option => format!("option {option}: {error}"),
         }))
+    }
+
+    /// Checks a node's address against the schema of its driver. Of a driver that is not there nothing is known.
+    pub fn check_node(&self, driver: &str, node: &Node) -> Result<(), BmcError> {
+        let Ok(found) = self.get(driver) else { return Ok(()) };
+        let address = Value::String(node.0.clone());
+        let Some(error) = found.node_validator.iter_errors(&address).next() else { return Ok(()) };
+        let expected = found.node["description"].as_str().map(|words| format!("; it is: {words}"));
+        Err(BmcError::Config(format!("{error}{}", expected.unwrap_or_default())))
     }
 
     /// Opens a BMC by its driver's name. An unknown name is [`BmcError::Config`] and lists the known ones.
@@ -145,6 +174,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::bmc::any_node;
 
     fn never() -> Opener {
         Arc::new(|_| Box::pin(async { Err(BmcError::Config("never opened".into())) }))
@@ -165,7 +195,7 @@ mod tests {
                 "outlet": {"type": "object", "properties": {"number": {"enum": [1, 2]}}},
             }
         });
-        drivers.add("acme", schema, never()).unwrap();
+        drivers.add("acme", schema, any_node(), never()).unwrap();
         let check = |given: Value| drivers.check_options("acme", &options(given)).map_err(|e| e.to_string());
         assert_eq!(check(json!({"script": "x", "seconds": 3, "outlet": {"number": 2}})), Ok(()));
         for (given, says) in [
@@ -182,7 +212,7 @@ mod tests {
             assert!(error.contains(says), "{error}");
         }
         let none = json!({"type": "object", "additionalProperties": false});
-        drivers.add("none", none, never()).unwrap();
+        drivers.add("none", none, any_node(), never()).unwrap();
         let error = drivers.check_options("none", &options(json!({"colour": 3}))).unwrap_err().to_string();
         assert!(error.ends_with("there is no option \"colour\"; the driver has none"), "{error}");
         let unknown = drivers.check_options("acne", &Map::new()).unwrap_err().to_string();
@@ -192,7 +222,7 @@ mod tests {
     #[test]
     fn what_cannot_be_registered_says_why() {
         let mut drivers = Drivers::new();
-        drivers.add("acme", json!({}), never()).unwrap();
+        drivers.add("acme", json!({}), any_node(), never()).unwrap();
         for (name, schema, says) in [
             ("acme", json!({}), "already"),
             ("Acme BMC", json!({}), "lower-case"),
@@ -200,9 +230,32 @@ mod tests {
             ("other", json!({"type": "objekt"}), "no JSON Schema"),
             ("other", json!(3), "no JSON Schema"),
         ] {
-            let error = drivers.add(name, schema, never()).unwrap_err().to_string();
+            let error = drivers.add(name, schema, any_node(), never()).unwrap_err().to_string();
             assert!(error.contains(says), "{name}: {error}");
         }
+        let error = drivers.add("other", json!({}), json!({"type": "strnig"}), never()).unwrap_err();
+        assert!(error.to_string().starts_with("the schema of its nodes is no JSON Schema"), "{error}");
         assert_eq!(drivers.names(), ["acme"]);
+    }
+
+    #[test]
+    fn a_wrong_node_is_told_what_one_is() {
+        let mut drivers = Drivers::new();
+        let slots = json!({"type": "string", "pattern": "^slot-[1-8]$", "description": "slot-1 to slot-8"});
+        drivers.add("blades", json!({}), slots, never()).unwrap();
+        drivers.add("any", json!({}), any_node(), never()).unwrap();
+        let check = |driver: &str, node: &str| {
+            drivers.check_node(driver, &Node(node.to_owned())).map_err(|error| error.to_string())
+        };
+        for (driver, node) in [("blades", "slot-8"), ("any", ""), ("any", "what\never"), ("gone", "x")] {
+            assert_eq!(check(driver, node), Ok(()), "{driver} {node}");
+        }
+        for wrong in ["", "slot-9", "slot-1 ", "1"] {
+            let error = check("blades", wrong).unwrap_err();
+            assert!(
+                error.contains(&format!("{wrong:?}")) && error.ends_with("; it is: slot-1 to slot-8"),
+                "{error}"
+            );
+        }
     }
 }

@@ -75,6 +75,7 @@ fn exported<B: OpenBmc>(host: Host) -> Option<Exported> {
         driver: B::DRIVER.to_owned(),
         // Each BMC says at its opening what it can do.
         capabilities: Capabilities::default(),
+        node: B::node(),
         options: B::options(),
     };
     let (orders, receiver) = mpsc::unbounded_channel();

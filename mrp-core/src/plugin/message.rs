@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::bmc::{BmcConfig, BootOverride, Capabilities, Power, PowerAction, Privilege};
+use crate::bmc::{BmcConfig, BootOverride, Capabilities, Power, PowerAction, Privilege, any_node};
 use crate::secret::Secret;
 
 /// What a plugin says of itself, before it is asked anything: an executable's first line, `describe` of the C ABI.
@@ -22,6 +22,10 @@ pub struct Hello {
     /// What its BMCs can do, where each can do the same.
     #[serde(default)]
     pub capabilities: Capabilities,
+    /// JSON Schema of a machine's `bmc_info`, which is a text: its address behind the BMC. `description` is what is said of one
+    /// that does not fit. Without it any fits.
+    #[serde(default = "any_node")]
+    pub node: Value,
     /// JSON Schema of the options of a BMC.
     #[serde(default = "no_options")]
     pub options: Value,

@@ -56,12 +56,16 @@ impl Provisioner {
 
     /// Refuses a `bmc_info` that cannot be a node of the machine's BMC. Of a BMC that does not open nothing is known.
     pub(crate) async fn check_node(&self, machine: &Machine) -> Result<(), Error> {
-        let (bmc, node) = match self.bmc_of(machine).await {
-            Ok(Some(found)) => found,
-            Ok(None) | Err(Error::Bmc(_)) => return Ok(()),
+        let Some(id) = machine.bmc else { return Ok(()) };
+        let entry = self.store().bmc(id).await?.ok_or_else(|| Error::not_found("BMC", id))?;
+        let node = Node(machine.bmc_info.clone());
+        let by_driver = self.drivers().check_node(&entry.driver, &node);
+        let checked = match self.open_bmc(&entry).await {
+            Ok(bmc) => by_driver.and_then(|()| bmc.check_node(&node)),
+            Err(Error::Bmc(_)) => by_driver,
             Err(error) => return Err(error),
         };
-        match bmc.check_node(&node) {
+        match checked {
             Err(BmcError::Config(message)) => Err(Error::invalid("bmc_info", message)),
             outcome => Ok(outcome?),
         }

@@ -193,6 +193,10 @@ impl OpenBmc for FakeBmc {
         serde_json::json!({"type": "object"})
     }
 
+    fn node() -> serde_json::Value {
+        serde_json::json!({"type": "string", "pattern": "^(|slot-[1-8])$", "description": "nothing, or slot-1 to slot-8"})
+    }
+
     async fn open(config: BmcConfig) -> Result<Self, BmcError> {
         let found = BMCS.lock().unwrap().get(&config.address).cloned();
         let inner = found.ok_or_else(|| BmcError::Config(format!("no BMC at {}", config.address)))?;
