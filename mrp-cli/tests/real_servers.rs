@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use harness::{Home, Ports, Server, serve, until};
+use mrp_bmc::sim::BmcSimulator;
 use mrp_cli::demo::rack::{PASSWORD, Rack, USER};
 use postgres_server::PostgresServer;
 use rustix::process::Signal;
@@ -179,8 +180,7 @@ fn requests_are_refused_while_the_database_restarts_and_the_server_recovers_by_i
     log_in(&home, &server, &std::fs::read_to_string(home.path("data/admin-password")).unwrap());
     let token = home.json("token add --description load")["token"].as_str().unwrap().to_owned();
     let (answers, stop) = (Arc::new(Answers::default()), Arc::new(AtomicBool::new(false)));
-    // An error says that there is one already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    mrp_tls::install_provider();
     let runtime = Runtime::new().unwrap();
     let clients: Vec<_> = (0..8)
         .map(|client| ask_on(server.url.clone(), token.clone(), client, answers.clone(), stop.clone()))
@@ -235,85 +235,144 @@ impl Drop for Watcher {
     }
 }
 
+/// Two servers, of which the first drives the BMC of `sim-1`, and the second gives it its boot files. Alice asks the second.
+struct Pair {
+    postgres: PostgresServer,
+    one: Home,
+    first: Server,
+    second: Server,
+    alice: Home,
+    rack: Rack,
+    runtime: Runtime,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let postgres = PostgresServer::start();
+        let database = postgres.database();
+        let (one, two, alice) = (Home::new(), Home::new(), Home::new());
+        let (ports, images) = (Ports::free(), one.path("images"));
+        let first = start(&one, &database, &images, Ports::free());
+        std::fs::create_dir(two.path("data")).unwrap();
+        std::fs::copy(one.path("data/key"), two.path("data/key")).unwrap();
+        let second = start(&two, &database, &images, ports);
+        log_in(&one, &first, &std::fs::read_to_string(one.path("data/admin-password")).unwrap());
+        let runtime = Runtime::new().unwrap();
+        let rack = runtime.block_on(Rack::start(1, ports.machines(), ports.tftp().port(), false)).unwrap();
+        for (file, size) in [("bootx64.efi", 300_000), ("vmlinuz", 2_000_000), ("initrd.gz", 5_000_000)] {
+            one.file(file, vec![7; size]);
+        }
+        one.file("preseed.cfg", "d-i preseed/late_command string wget -qO- {{ phone_home_url }}\n");
+        one.mrp_with(&["user", "add", "alice", "--password-stdin"], "correct horse").ok();
+        let address = rack.units()[0].bmc_address.to_string();
+        one.mrp_with(&["bmc", "add", "sim-1", &address, "--user", USER, "--password-stdin"], PASSWORD).ok();
+        for line in [
+            "arch add x86_64",
+            "image upload bootx64.efi --type bootloader --arch x86_64 --public",
+            "image upload vmlinuz --type kernel --arch x86_64 --public",
+            "image upload initrd.gz --type initrd --arch x86_64 --public",
+            "preseed add debian preseed.cfg --type preseed --public",
+            "subarch add x86_64 efi --bootloader bootx64.efi --efi",
+            "network add lab 127.77.0.0/24 --reserved 127.77.0.64/26",
+            &format!(
+                "machine add sim-1 --arch x86_64 --subarch efi --bmc sim-1 --mac {},eth0,lab",
+                rack.units()[0].mac
+            ),
+            "power sim-1 off",
+        ] {
+            one.run(line).ok();
+        }
+        alice.mrp_with(&["login", &second.url, "--user", "alice", "--password-stdin"], "correct horse").ok();
+        let pair = Self { postgres, one, first, second, alice, rack, runtime };
+        assert!(pair.is_owned_by_the_first());
+        pair
+    }
+
+    fn bmc(&self) -> &BmcSimulator {
+        &self.rack.bmcs()[0]
+    }
+
+    fn is_owned_by_the_first(&self) -> bool {
+        let id = std::fs::read_to_string(self.one.path("data/server-id")).unwrap();
+        self.postgres.sql("mrp0", "SELECT holder FROM claims WHERE name LIKE 'bmc:%'").trim() == id.trim()
+    }
+
+    /// Alice watches the console, which is open, and a run is under way.
+    fn run_and_watch(&self) -> Watcher {
+        self.alice.run("reserve sim-1").ok();
+        let watcher = Watcher::start(&self.alice, "sim-1");
+        until("the console is open", || self.bmc().console_is_open());
+        self.alice.run("provision sim-1 --kernel vmlinuz --initrd initrd.gz --preseed debian").ok();
+        watcher.sees("starts from pxe");
+        watcher
+    }
+
+    /// The second server has the console, and the run ends.
+    fn goes_on(&self, watcher: &Watcher, since: Instant) {
+        watcher.sees("had it and has not closed it");
+        self.bmc().print("the console goes on\r\n");
+        watcher.sees("the console goes on");
+        assert!(since.elapsed() < Duration::from_secs(15), "taken over {:?} later", since.elapsed());
+        assert!(!self.is_owned_by_the_first());
+        until("the run ends", || self.alice.json("run list --machine sim-1")[0]["status"] == "ready");
+        let log = self.alice.run("console sim-1 --log").ok();
+        assert!(log.out.contains("the console goes on"), "{log:?}");
+    }
+
+    fn end(self) {
+        self.runtime.block_on(self.rack.stop());
+        assert_eq!(self.second.end(Signal::TERM), Some(0));
+    }
+}
+
 #[test]
-fn a_console_and_a_run_go_on_when_the_owner_of_the_bmc_is_killed() {
-    let postgres = PostgresServer::start();
-    let database = postgres.database();
-    let (one, two, alice) = (Home::new(), Home::new(), Home::new());
-    let (ports, images) = (Ports::free(), one.path("images"));
-    let first = start(&one, &database, &images, Ports::free());
-    std::fs::create_dir(two.path("data")).unwrap();
-    std::fs::copy(one.path("data/key"), two.path("data/key")).unwrap();
-    let second = start(&two, &database, &images, ports);
-    let password = std::fs::read_to_string(one.path("data/admin-password")).unwrap();
-    log_in(&one, &first, &password);
-    log_in(&two, &second, &password);
-
-    // The machines boot from the second server; the first one has their BMC.
-    let runtime = Runtime::new().unwrap();
-    let rack = runtime.block_on(Rack::start(1, ports.machines(), ports.tftp().port(), false)).unwrap();
-    let (bmc, address) = (&rack.bmcs()[0], rack.units()[0].bmc_address.to_string());
-    for (file, size) in [("bootx64.efi", 300_000), ("vmlinuz", 2_000_000), ("initrd.gz", 5_000_000)] {
-        one.file(file, vec![7; size]);
-    }
-    one.file("preseed.cfg", "d-i preseed/late_command string wget -qO- {{ phone_home_url }}\n");
-    one.mrp_with(&["user", "add", "alice", "--password-stdin"], "correct horse").ok();
-    one.run("arch add x86_64").ok();
-    one.mrp_with(&["bmc", "add", "sim-1", &address, "--user", USER, "--password-stdin"], PASSWORD).ok();
-    for line in [
-        "image upload bootx64.efi --type bootloader --arch x86_64 --public",
-        "image upload vmlinuz --type kernel --arch x86_64 --public",
-        "image upload initrd.gz --type initrd --arch x86_64 --public",
-        "preseed add debian preseed.cfg --type preseed --public",
-        "subarch add x86_64 efi --bootloader bootx64.efi --efi",
-        "network add lab 127.77.0.0/24 --reserved 127.77.0.64/26",
-        &format!(
-            "machine add sim-1 --arch x86_64 --subarch efi --bmc sim-1 --mac {},eth0,lab",
-            rack.units()[0].mac
-        ),
-        "power sim-1 off",
-    ] {
-        one.run(line).ok();
-    }
-    let owner = || postgres.sql("mrp0", "SELECT holder FROM claims WHERE name LIKE 'bmc:%'");
-    let first_owner = owner();
-    assert!(first_owner.contains(std::fs::read_to_string(one.path("data/server-id")).unwrap().trim()));
-
-    // Who gives a machine back is cut, also at a server that does not hold the console.
-    alice.mrp_with(&["login", &second.url, "--user", "alice", "--password-stdin"], "correct horse").ok();
-    alice.run("reserve sim-1").ok();
-    let mut watcher = Watcher::start(&alice, "sim-1");
-    until("the console is open", || bmc.console_is_open());
-    bmc.print("before it is given back\r\n");
+fn giving_a_machine_back_cuts_its_consoles_at_other_servers() {
+    let pair = Pair::new();
+    pair.alice.run("reserve sim-1").ok();
+    let mut watcher = Watcher::start(&pair.alice, "sim-1");
+    until("the console is open", || pair.bmc().console_is_open());
+    pair.bmc().print("before it is given back\r\n");
     watcher.sees("before it is given back");
-    let log = alice.run("console sim-1 --log").ok();
+    let log = pair.alice.run("console sim-1 --log").ok();
     assert!(log.out.contains("before it is given back"), "the record is read at the other server: {log:?}");
-    alice.run("release sim-1").ok();
+    pair.alice.run("release sim-1").ok();
     let given_back = Instant::now();
     until("the console is cut", || watcher.child.try_wait().unwrap().is_some());
     assert!(given_back.elapsed() < Duration::from_secs(1), "cut {:?} later", given_back.elapsed());
     watcher.sees("the console was cut");
-    drop(watcher);
+    assert!(pair.is_owned_by_the_first());
+    pair.end();
+}
 
-    // The owner is killed while a console and a run are open.
-    alice.run("reserve sim-1").ok();
-    let watcher = Watcher::start(&alice, "sim-1");
-    until("the console is open", || bmc.console_is_open());
-    alice.run("provision sim-1 --kernel vmlinuz --initrd initrd.gz --preseed debian").ok();
-    watcher.sees("starts from pxe");
-    let (openings, killed) = (bmc.console_activations(), Instant::now());
-    assert_eq!(first.end(Signal::KILL), None);
-    watcher.sees("had it and has not closed it");
-    bmc.print("the console goes on\r\n");
-    watcher.sees("the console goes on");
-    assert!(killed.elapsed() < Duration::from_secs(15), "taken over {:?} later", killed.elapsed());
-    assert_ne!(owner(), first_owner);
-    until("the run ends", || alice.json("run list --machine sim-1")[0]["status"] == "ready");
-    // A BMC gives its console to one session at a time; nobody has taken it from the new owner.
-    assert_eq!(bmc.console_activations(), openings + 1);
-    let log = alice.run("console sim-1 --log").ok();
-    assert!(log.out.contains("the console goes on"), "{log:?}");
-    drop(watcher);
-    runtime.block_on(rack.stop());
-    assert_eq!(second.end(Signal::TERM), Some(0));
+#[test]
+fn a_console_and_a_run_go_on_when_the_owner_of_the_bmc_is_killed() {
+    let pair = Pair::new();
+    let watcher = pair.run_and_watch();
+    let activations = pair.bmc().console_activations();
+    pair.first.signal(Signal::KILL);
+    pair.goes_on(&watcher, Instant::now());
+    // A BMC gives its console to one session at a time: nobody has taken it from the new owner.
+    assert_eq!(pair.bmc().console_activations(), activations + 1);
+    pair.end();
+}
+
+#[test]
+fn an_owner_that_hung_does_not_fight_for_its_console() {
+    let pair = Pair::new();
+    let watcher = pair.run_and_watch();
+    let there = Watcher::start(&pair.one, "sim-1");
+    there.sees("starts from pxe");
+    let activations = pair.bmc().console_activations();
+    pair.first.signal(Signal::STOP);
+    pair.goes_on(&watcher, Instant::now());
+    pair.first.signal(Signal::CONT);
+    // Who watches at the first server is passed on: it has seen that it has lost the console.
+    until("the first server passes on", || {
+        pair.bmc().print("and on\r\n");
+        there.said().contains("and on")
+    });
+    watcher.sees("and on");
+    assert_eq!(pair.bmc().console_activations(), activations + 1);
+    assert!(!pair.is_owned_by_the_first());
+    pair.end();
 }

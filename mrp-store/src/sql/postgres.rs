@@ -64,9 +64,10 @@ pub(super) async fn open(url: &str, password: Option<&Secret>) -> StoreResult<Sq
     // A name of this process's own, by which others know whose word they hear.
     let own = format!("mrp {} {}", std::process::id(), random()?);
     let options = options.application_name(&own).options([
-        // A writer that waits for another server's, and a server that was stopped while it wrote.
+        // A writer that waits for another server's, and a server that hangs while it writes: it must not hold up the others
+        // for longer than its BMCs stay with it.
         ("lock_timeout", "20s"),
-        ("idle_in_transaction_session_timeout", "60s"),
+        ("idle_in_transaction_session_timeout", "5s"),
     ]);
     let write = Connections::open(options.clone(), limits(WRITERS, Duration::from_secs(30))).await;
     let write = write.map_err(|error| named.refused(error))?;
