@@ -128,11 +128,11 @@ class Story:
         terminal.answers(bootfiles.ROOT_PASSWORD, "~ #")
         terminal.answers("echo by-$((40 + 3))-terminal", "by-43-terminal")
         # Ctrl-C is the machine's.
-        terminal.answers("sleep 1000", "sleep 1000")
+        terminal.answers("echo busy-$((40 + 4)); sleep 1000", "busy-44")
         terminal.press("C-c")
         terminal.wait_for("^C")
         terminal.resize(90, 30)
-        terminal.answers("echo after-$((40 + 4))-resize", "after-44-resize")
+        terminal.answers("echo after-$((40 + 5))-resize", "after-45-resize")
 
     def all_saw_the_same(self):
         """Each viewer's bytes are those of QEMU's own log."""
