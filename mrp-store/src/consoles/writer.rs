@@ -20,8 +20,8 @@ use super::{ConsoleLimits, make_folder, segment};
 const GATHER: Duration = Duration::from_millis(25);
 /// So many bytes are written at once though there is time.
 const PASS: usize = 4 << 20;
-/// Files that are kept open.
-const OPEN_FILES: usize = 256;
+/// Files that are kept open: those of a large lab's consoles, since opening one costs more than writing to it.
+const OPEN_FILES: usize = 2048;
 /// How long an idle file is kept open.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -218,6 +218,7 @@ impl Writer {
                 newest.file = None;
             }
         }
+        self.open_files = self.newest.values().filter(|newest| newest.file.is_some()).count();
     }
 }
 
