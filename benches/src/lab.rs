@@ -182,7 +182,7 @@ impl Lab {
         format!("52:54:00:{}:{}:{}", &digits[..2], &digits[2..4], &digits[4..])
     }
 
-    /// Where a machine that was never given back has its answer file.
+    /// Where a machine has its answer file that was not given back since [`Lab::grow`].
     pub fn answer_file(&self, machine: usize) -> String {
         let signature = self.key.sign("boot", &format!("{machine}/1"));
         format!("/preseed/{machine}/{machine:x}-{signature}")

@@ -94,6 +94,22 @@ pub struct MachineDetail {
     pub run: Option<Run>,
 }
 
+/// `GET /machine/overview?show_all=&q=`: a machine in a list for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MachineOverview {
+    /// The machine as `GET /machine/{id}` has it.
+    #[serde(flatten)]
+    pub machine: Machine,
+    /// `unknown`, `ready`, `provisioning`, `error`.
+    pub state: String,
+    /// Names of who holds it, in the order in which they came.
+    pub holders: Vec<String>,
+    /// Its tags, sorted.
+    pub tags: Vec<String>,
+    /// Its power as last seen; `null` if it never was.
+    pub power: Option<SeenPower>,
+}
+
 /// `POST /machine` (admins).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -241,6 +241,19 @@ pub struct MachineView {
     pub subarch: Option<String>,
 }
 
+/// A machine in a list for people: who holds it, and what is known of it without asking its BMC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineOverview {
+    /// The machine.
+    pub view: MachineView,
+    /// Names of who holds it, in the order in which they came.
+    pub holders: Vec<String>,
+    /// Its tags, sorted.
+    pub tags: Vec<String>,
+    /// Its power as last seen.
+    pub power: Option<SeenPower>,
+}
+
 /// An interface with its network and lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InterfaceView {

@@ -36,7 +36,7 @@ pub use retention::RetentionStore;
 
 mod machine;
 
-pub use machine::{MachineCount, MachineFilter, MachineReference, MachineStore};
+pub use machine::{BootFacts, MachineCount, MachineFilter, MachineReference, MachineStore};
 
 /// Why a store did not do it. A failed write has changed nothing.
 #[derive(Debug, thiserror::Error)]
@@ -93,8 +93,6 @@ pub trait UserStore {
     async fn users(&self) -> StoreResult<Vec<User>>;
     /// By id.
     async fn user(&self, id: UserId) -> StoreResult<Option<User>>;
-    /// Who holds a machine, in the order in which they got it.
-    async fn users_holding(&self, machine: MachineId) -> StoreResult<Vec<User>>;
     /// By name.
     async fn user_by_name(&self, name: &str) -> StoreResult<Option<User>>;
     /// Stores a new user. `Conflict` on the name.
@@ -221,8 +219,6 @@ pub trait ImageStore {
     async fn images(&self) -> StoreResult<Vec<Image>>;
     /// By id.
     async fn image(&self, id: ImageId) -> StoreResult<Option<Image>>;
-    /// Those of these ids that there are, sorted by id.
-    async fn images_with(&self, ids: &[ImageId]) -> StoreResult<Vec<Image>>;
     /// By its name `<owner>/<file>.<8 hex>`.
     async fn image_by_name(&self, name: &str) -> StoreResult<Option<Image>>;
     /// The newest public boot loader of that file name that an admin owns: what a user uploads is not every machine's.

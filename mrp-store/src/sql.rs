@@ -15,6 +15,7 @@ mod answer_files;
 mod archs;
 mod assignments;
 mod bmcs;
+mod boot_facts;
 mod builder;
 mod claims;
 mod conditions;
@@ -35,6 +36,7 @@ mod networks;
 mod packed;
 mod postgres;
 mod query;
+mod recorder;
 mod retention;
 mod rows;
 mod runs;
@@ -49,6 +51,7 @@ pub use snapshot::{Snapshot, copy_sqlite, inspect_sqlite, known_schema};
 use database::{Database, Pool, Tx};
 pub use postgres::PostgresState;
 use query::sql;
+use recorder::Recorder;
 use rows::Row;
 use statement::{
     all, commit, deleted, deleted_as_seen, deleted_revision, failed, inserted, one, unreferred, updated,
@@ -60,6 +63,7 @@ pub struct SqlStore {
     read: Pool,
     write: Pool,
     database: Database,
+    recorder: Recorder,
 }
 
 impl SqlStore {

@@ -1,6 +1,10 @@
 -- Machines {had} + 1 to {machines}, each with an interface, a third with a lease, one event each; and who holds them.
+-- Those that were there are as they were made: netboot and the boot token of a machine end when it is given back.
 -- One text for both databases.
 BEGIN;
+
+UPDATE machines SET boot_epoch = 1, netboot = CASE WHEN id % 2 = 0 THEN 'hand' ELSE 'off' END
+WHERE boot_epoch <> 1;
 
 INSERT INTO users (revision, name, email, admin, password_hash, ssh_keys)
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 49)

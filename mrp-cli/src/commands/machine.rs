@@ -2,13 +2,13 @@
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use mrp_core::api;
+use mrp_core::api::{self, MachineOverview};
 use serde_json::{Map, Value, json};
 
 use crate::client::{Client, ClientError};
 use crate::commands::Session;
 use crate::commands::interface::Mac;
-use crate::output::{or_none, yes};
+use crate::output::or_none;
 use crate::resolve::{self, find, quoted};
 
 mod tag;
@@ -69,15 +69,25 @@ impl List {
     async fn run(self, session: &Session) -> Result<()> {
         let mut parameters = vec![("show_all", (self.all || !self.mine).to_string())];
         parameters.extend(with_tags(self.query, &self.tag).map(|query| ("q", query)));
-        let machines: Vec<api::Machine> = session.client.list("/machine", &parameters).await?;
+        let machines: Vec<api::MachineOverview> =
+            session.client.list("/machine/overview", &parameters).await?;
         session.output.list(
             &machines,
             &[
-                ("ID", &|machine| machine.id.to_string()),
-                ("NAME", &|machine| machine.name.clone()),
-                ("ARCH", &|machine| machine.arch.clone()),
-                ("SUBARCH", &|machine| or_none(machine.subarch.as_ref())),
-                ("NETBOOT", &|machine| yes(machine.netboot_enabled)),
+                ("ID", &|found| found.machine.id.to_string()),
+                ("NAME", &|found| found.machine.name.clone()),
+                ("ARCH", &|MachineOverview { machine, .. }| {
+                    [Some(&machine.arch), machine.subarch.as_ref()]
+                        .into_iter()
+                        .flatten()
+                        .cloned()
+                        .collect::<Vec<_>>()
+                        .join("/")
+                }),
+                ("STATE", &|found| found.state.clone()),
+                ("POWER", &|found| or_none(found.power.as_ref().map(|seen| &seen.state))),
+                ("HELD BY", &|found| found.holders.join(", ")),
+                ("TAGS", &|found| found.tags.join(" ")),
             ],
         )
     }

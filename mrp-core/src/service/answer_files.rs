@@ -6,12 +6,12 @@ use crate::actor::{Actor, forbidden};
 use crate::answer_file::{AnswerFile, AnswerFileId, AnswerFileKind};
 use crate::error::Error;
 use crate::id::Id;
-use crate::image::ImageId;
+use crate::image::Image;
 use crate::machine::{Addressing, InterfaceView, Machine, check_text};
 use crate::render::{AnswerContext, TemplateImage, TemplateInterface};
 use crate::service::Provisioner;
 use crate::service::expected::Expected;
-use crate::store::StoreError;
+use crate::store::{BootFacts, StoreError};
 
 pub mod previews;
 pub mod versions;
@@ -53,25 +53,16 @@ impl Provisioner {
     }
 
     /// The variables of a machine's templates.
-    pub(crate) async fn answer_context(
-        &self,
-        machine: &Machine,
-        interfaces: &[InterfaceView],
-        base: &str,
-    ) -> Result<AnswerContext, Error> {
-        let holders = self.store().users_holding(machine.id).await?;
-        let keys = holders.iter().flat_map(|user| user.ssh_keys.lines()).map(str::trim);
+    pub(crate) fn answer_context(&self, machine: &Machine, facts: &BootFacts, base: &str) -> AnswerContext {
+        let keys = facts.holders.iter().flat_map(|user| user.ssh_keys.lines()).map(str::trim);
         let keys: Vec<String> = keys.filter(|key| !key.is_empty()).map(str::to_owned).collect();
-        let images: Vec<ImageId> = machine.kernel.into_iter().chain(machine.initrd).collect();
-        let images = self.store().images_with(&images).await?;
-        let image = |id: Option<ImageId>| {
-            let image = images.iter().find(|image| Some(image.id) == id)?;
+        let image = |image: &Image| {
             let (name, description) = (image.name.clone(), image.description.clone());
-            Some(TemplateImage { filename: name.clone(), name, description })
+            TemplateImage { filename: name.clone(), name, description }
         };
-        let (kernel, initrd) = (image(machine.kernel), image(machine.initrd));
-        let interfaces = interfaces.iter().filter_map(template_interface).collect();
-        Ok(AnswerContext {
+        let (kernel, initrd) = (facts.kernel.as_ref().map(image), facts.initrd.as_ref().map(image));
+        let interfaces = facts.interfaces.iter().filter_map(template_interface).collect();
+        AnswerContext {
             ssh_key: keys.join("\n"),
             ssh_keys: keys,
             hostname: machine.hostname(),
@@ -82,7 +73,7 @@ impl Provisioner {
             phone_home_url: format!("{base}/phone-home/{}", self.boot_token(machine)),
             machine_name: machine.name.clone(),
             server_url: base.to_owned(),
-        })
+        }
     }
 }
 

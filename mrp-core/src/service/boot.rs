@@ -451,12 +451,12 @@ impl Boot<'_> {
                 });
             }
         }
-        let Some(kernel) = self.named(machine.kernel).await? else {
+        let facts = self.0.store().boot_facts(&machine).await?;
+        let Some(kernel) = facts.kernel.as_ref().map(|image| image.name.clone()) else {
             return Ok(BootPlan::Local { reason: "netboot is on, but no kernel is set".into() });
         };
-        let interfaces = self.0.store().interface_views(machine.id).await?;
-        let base = self.0.base_url(&interfaces, Some(request.local));
-        let context = self.0.answer_context(&machine, &interfaces, &base).await?;
+        let base = self.0.base_url(&facts.interfaces, Some(request.local));
+        let context = self.0.answer_context(&machine, &facts, &base);
         let own = machine.kernel_options.as_deref().unwrap_or("");
         let own = match self.0.0.renderer.kernel_options(own, &context).await {
             Ok(own) => own,
@@ -466,12 +466,8 @@ impl Boot<'_> {
                 return Err(error.into());
             }
         };
-        let answer_file = match machine.answer_file {
-            Some(id) => self.0.store().answer_file(id).await?,
-            None => None,
-        };
         let token = self.0.boot_token(&machine);
-        let pointer = answer_file.map(|answer_file| {
+        let pointer = facts.answer_file.map(|answer_file| {
             let url = match answer_file.kind {
                 AnswerFileKind::Autoinstall => format!("{base}/autoinstall/{token}"),
                 _ => format!("{base}/preseed/{}/{token}", machine.id),
@@ -483,16 +479,9 @@ impl Boot<'_> {
             (Some(pointer), false) => format!("{pointer} {own}"),
             (None, _) => own,
         };
-        let initrd = self.named(machine.initrd).await?;
+        let initrd = facts.initrd.map(|image| image.name);
         let (mac, http_base) = (client.mac, format!("{base}/boot"));
         Ok(BootPlan::Linux(Linux { machine: machine.name, kernel, initrd, mac, arguments, http_base }))
-    }
-
-    async fn named(&self, image: Option<crate::image::ImageId>) -> Result<Option<String>, Error> {
-        match image {
-            Some(id) => Ok(self.0.store().image(id).await?.map(|image| image.name)),
-            None => Ok(None),
-        }
     }
 
     /// The image behind a file name, if this client may have it.
@@ -548,11 +537,10 @@ impl Boot<'_> {
         local: IpAddr,
     ) -> Result<String, Error> {
         let missing = || Error::not_found("preseed", machine.id);
-        let id = machine.answer_file.ok_or_else(missing)?;
-        let file = self.0.store().answer_file(id).await?.ok_or_else(missing)?;
-        let interfaces = self.0.store().interface_views(machine.id).await?;
-        let base = self.0.base_url(&interfaces, Some(local));
-        let context = self.0.answer_context(machine, &interfaces, &base).await?;
+        let facts = self.0.store().boot_facts(machine).await?;
+        let file = facts.answer_file.as_ref().ok_or_else(missing)?;
+        let base = self.0.base_url(&facts.interfaces, Some(local));
+        let context = self.0.answer_context(machine, &facts, &base);
         let template = file.content.as_deref().unwrap_or("");
         let rendered = match self.0.0.renderer.answer_file(template, &context).await {
             Ok(rendered) => rendered,

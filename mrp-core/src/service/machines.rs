@@ -9,8 +9,8 @@ use crate::bmc_entry::BmcId;
 use crate::error::Error;
 use crate::event::EventKind;
 use crate::image::{Image, ImageId, ImageKind};
-pub use crate::machine::MachineView;
 use crate::machine::{MAX_TAGS, Machine, MachineId, MachineState, Netboot, SeenPower, check_tag};
+pub use crate::machine::{MachineOverview, MachineView};
 use crate::query::Condition;
 use crate::run::Observation;
 use crate::service::Provisioner;
@@ -116,13 +116,24 @@ impl Machines<'_> {
         query: Option<&str>,
         page: Page,
     ) -> Result<Vec<MachineView>, Error> {
-        let condition = Condition::parse(query.unwrap_or(""))?;
-        let held_by = match (all, actor.user) {
-            (true, _) => None,
-            (false, Some(user)) => Some(user),
-            (false, None) => return Ok(Vec::new()),
-        };
-        Ok(self.0.store().machine_views(&MachineFilter { held_by, condition, page }).await?)
+        match filter(actor, all, query, page)? {
+            Some(filter) => Ok(self.0.store().machine_views(&filter).await?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The same, with who holds them, their tags and their power as last seen.
+    pub async fn overview(
+        &self,
+        actor: &Actor,
+        all: bool,
+        query: Option<&str>,
+        page: Page,
+    ) -> Result<Vec<MachineOverview>, Error> {
+        match filter(actor, all, query, page)? {
+            Some(filter) => Ok(self.0.store().machine_overviews(&filter).await?),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// How many machines there are, by state and whether they netboot.
@@ -427,4 +438,11 @@ impl Machines<'_> {
             Err(Error::Forbidden("not allowed to use preseed".into()))
         }
     }
+}
+
+/// Machines that match: one's own, or all. `None` for those of nobody.
+fn filter(actor: &Actor, all: bool, query: Option<&str>, page: Page) -> Result<Option<MachineFilter>, Error> {
+    let condition = Condition::parse(query.unwrap_or(""))?;
+    let of = |held_by| MachineFilter { held_by, condition, page };
+    Ok(if all { Some(of(None)) } else { actor.user.map(|user| of(Some(user))) })
 }

@@ -6,21 +6,21 @@ use std::net::Ipv4Addr;
 use async_trait::async_trait;
 
 use super::{Page, Seen, StoreResult};
-use crate::answer_file::AnswerFileId;
+use crate::answer_file::{AnswerFile, AnswerFileId};
 use crate::arch::{ArchId, SubarchId};
 use crate::bmc_entry::BmcId;
 use crate::console::ConsoleTicket;
 use crate::event::Journal;
 use crate::id::Timestamp;
-use crate::image::ImageId;
+use crate::image::{Image, ImageId};
 use crate::mac::MacAddr;
 use crate::machine::{
     Assignment, AssignmentId, DhcpClient, Interface, InterfaceId, InterfaceView, Machine, MachineId,
-    MachineState, MachineView, SeenPower,
+    MachineOverview, MachineState, MachineView, SeenPower,
 };
 use crate::network::NetworkId;
 use crate::query::Condition;
-use crate::user::UserId;
+use crate::user::{User, UserId};
 
 /// Which machines a list is to have.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -66,11 +66,28 @@ pub enum MachineReference {
     Holder(UserId),
 }
 
+/// What a machine boots with, and for whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootFacts {
+    /// Its interfaces, sorted by id.
+    pub interfaces: Vec<InterfaceView>,
+    /// Who holds it, in the order in which they came.
+    pub holders: Vec<User>,
+    /// Its kernel.
+    pub kernel: Option<Image>,
+    /// Its initrd.
+    pub initrd: Option<Image>,
+    /// Its answer file.
+    pub answer_file: Option<AnswerFile>,
+}
+
 /// Machines, interfaces and assignments.
 #[async_trait]
 pub trait MachineStore {
     /// Machines that match, with the names of their architectures.
     async fn machine_views(&self, filter: &MachineFilter) -> StoreResult<Vec<MachineView>>;
+    /// Machines that match, with who holds them, their tags and their power as last seen.
+    async fn machine_overviews(&self, filter: &MachineFilter) -> StoreResult<Vec<MachineOverview>>;
     /// One machine with the names of its architectures.
     async fn machine_view(&self, id: MachineId) -> StoreResult<Option<MachineView>>;
     /// Machines that match.
@@ -78,6 +95,8 @@ pub trait MachineStore {
         let views = self.machine_views(filter).await?;
         Ok(views.into_iter().map(|view| view.machine).collect())
     }
+    /// What a machine boots with, and for whom.
+    async fn boot_facts(&self, machine: &Machine) -> StoreResult<BootFacts>;
     /// How many machines there are, by state and whether they netboot; no row where there is none.
     async fn count_machines(&self) -> StoreResult<Vec<MachineCount>>;
     /// By id.

@@ -8,7 +8,7 @@ use mrp_core::store::{Seen, StoreResult};
 use super::rows::{get, id, maybe_id, time, to_word, word};
 use super::{Row, SqlStore, Tx, all, commit, deleted_as_seen, failed, inserted, one, sql, updated};
 
-fn answer_file(row: &Row) -> StoreResult<AnswerFile> {
+pub(super) fn answer_file(row: &Row) -> StoreResult<AnswerFile> {
     Ok(AnswerFile {
         id: id(row, "id")?,
         revision: get(row, "revision")?,

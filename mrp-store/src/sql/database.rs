@@ -7,13 +7,19 @@
 
 use std::sync::Arc;
 
+use futures_util::TryStreamExt;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
+use sqlx::{Either, Executor};
 use tokio::runtime::Handle;
 
 use super::connections::{Connections, Lease, is_cut};
 use super::listener::Listener;
+use super::query::{Outcome, Query, Wanted, joined, sql};
+use super::rows::Row;
 
+/// Begins a transaction with the write lock.
+const BEGIN_ON_SQLITE: &str = "BEGIN IMMEDIATE";
 /// Begins a transaction with the advisory lock that one which writes holds: "mrp" and the writer's number.
 const BEGIN_ON_POSTGRES: &str = "BEGIN; SELECT pg_advisory_xact_lock(x'6d72700001'::bigint)";
 
@@ -46,7 +52,13 @@ pub(super) enum Connected {
 }
 
 /// A transaction that writes. Dropped, it is rolled back.
-pub(super) struct Tx(Option<Connected>);
+///
+/// Each way to SQLite's thread and back costs more than most statements do: there it begins with its first statement, and
+/// ends with its last ones.
+pub(super) struct Tx {
+    connected: Option<Connected>,
+    begun: bool,
+}
 
 /// Where a query is run: on any connection, or in a transaction.
 pub(super) enum Target<'c> {
@@ -77,6 +89,17 @@ impl Pool {
         }
     }
 
+    /// Runs queries one after another, up to the first that fails: on SQLite in one go.
+    pub(super) async fn run(
+        &self,
+        queries: Vec<Query<'_>>,
+        wanted: Wanted,
+    ) -> Result<Vec<Outcome>, sqlx::Error> {
+        let mut connected = self.lease().await?;
+        let outcomes = connected.run(queries, wanted).await;
+        connected.done(outcomes)
+    }
+
     /// Begins a transaction that writes, when its turn has come.
     pub(super) async fn begin(&self) -> Result<Tx, sqlx::Error> {
         let mut begun = self.begin_once().await;
@@ -93,8 +116,12 @@ impl Pool {
     /// A caller that goes away meanwhile leaves nothing: its connection is closed.
     async fn begin_once(&self) -> Result<Tx, sqlx::Error> {
         let mut connected = self.lease().await?;
-        match connected.begin().await {
-            Ok(()) => Ok(Tx(Some(connected))),
+        let begun = match &mut connected {
+            Connected::Sqlite(_) => Ok(false),
+            Connected::Postgres(lease) => say(lease, BEGIN_ON_POSTGRES).await.map(|()| true),
+        };
+        match begun {
+            Ok(begun) => Ok(Tx { connected: Some(connected), begun }),
             Err(error) => connected.done(Err(error)),
         }
     }
@@ -127,18 +154,22 @@ impl Database {
 }
 
 impl Connected {
-    async fn begin(&mut self) -> Result<(), sqlx::Error> {
+    /// Runs queries one after another, up to the first that fails: on SQLite in one go.
+    pub(super) async fn run(
+        &mut self,
+        queries: Vec<Query<'_>>,
+        wanted: Wanted,
+    ) -> Result<Vec<Outcome>, sqlx::Error> {
         match self {
-            Self::Sqlite(_) => self.say("BEGIN IMMEDIATE").await,
-            Self::Postgres(_) => self.say(BEGIN_ON_POSTGRES).await,
-        }
-    }
-
-    /// Runs what begins or ends a transaction.
-    async fn say(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
-        match self {
-            Self::Sqlite(lease) => sqlx::query(text).execute(lease.connection()).await.map(drop),
-            Self::Postgres(lease) => sqlx::raw_sql(text).execute(lease.connection()).await.map(drop),
+            Self::Sqlite(lease) => run_on_sqlite(lease.connection(), queries, wanted).await,
+            Self::Postgres(lease) => {
+                let (mut outcomes, last) = (Vec::with_capacity(queries.len()), queries.len());
+                for (number, query) in (1..).zip(queries) {
+                    let wanted = if number == last { wanted } else { Wanted::All };
+                    outcomes.push(run_on_postgres(lease.connection(), query, wanted).await?);
+                }
+                Ok(outcomes)
+            }
         }
     }
 
@@ -149,27 +180,122 @@ impl Connected {
             Self::Postgres(lease) => lease.done(result),
         }
     }
+
+    async fn roll_back(&mut self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(_) => self.run(vec![sql("ROLLBACK")], Wanted::All).await.map(drop),
+            Self::Postgres(lease) => say(lease, "ROLLBACK").await,
+        }
+    }
+}
+
+/// Does not wait for the end of the stream, which is news of its own: a query's end is that of its rows.
+async fn run_on_sqlite(
+    connection: &mut SqliteConnection,
+    queries: Vec<Query<'_>>,
+    wanted: Wanted,
+) -> Result<Vec<Outcome>, sqlx::Error> {
+    let count = queries.len();
+    let (mut outcomes, mut rows) = (Vec::with_capacity(count), Vec::new());
+    let mut items = connection.fetch_many(joined(queries).sqlite());
+    while outcomes.len() < count
+        && let Some(item) = items.try_next().await?
+    {
+        let written = match item {
+            Either::Left(done) => done.rows_affected(),
+            Either::Right(row) => {
+                rows.push(Row::sqlite(row));
+                if wanted == Wanted::All || outcomes.len() + 1 < count {
+                    continue;
+                }
+                0
+            }
+        };
+        outcomes.push(Outcome { rows: std::mem::take(&mut rows), written });
+    }
+    Ok(outcomes)
+}
+
+async fn run_on_postgres(
+    connection: &mut PgConnection,
+    query: Query<'_>,
+    wanted: Wanted,
+) -> Result<Outcome, sqlx::Error> {
+    if wanted == Wanted::First {
+        let row = query.postgres().fetch_optional(connection).await?;
+        return Ok(Outcome { rows: row.map(Row::postgres).into_iter().collect(), written: 0 });
+    }
+    let (mut rows, mut written) = (Vec::new(), 0);
+    let mut items = connection.fetch_many(query.postgres());
+    while let Some(item) = items.try_next().await? {
+        match item {
+            Either::Left(done) => written = done.rows_affected(),
+            Either::Right(row) => rows.push(Row::postgres(row)),
+        }
+    }
+    Ok(Outcome { rows, written })
+}
+
+/// Runs what begins or ends a transaction.
+async fn say(lease: &mut Lease<PgConnection>, text: &'static str) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(text).execute(lease.connection()).await.map(drop)
 }
 
 impl Tx {
-    /// Its connection.
-    pub(super) fn connected(&mut self) -> &mut Connected {
-        self.0.as_mut().expect("only its end takes the connection of a transaction")
+    /// Runs queries one after another, up to the first that fails.
+    pub(super) async fn run(
+        &mut self,
+        mut queries: Vec<Query<'_>>,
+        wanted: Wanted,
+    ) -> Result<Vec<Outcome>, sqlx::Error> {
+        if !self.begun {
+            self.begun = true;
+            queries.insert(0, sql(BEGIN_ON_SQLITE));
+        }
+        self.connected().run(queries, wanted).await
+    }
+
+    /// Runs its last queries, and keeps what was written.
+    pub(super) async fn commit_after(mut self, mut queries: Vec<Query<'_>>) -> Result<(), sqlx::Error> {
+        match self.connected() {
+            Connected::Sqlite(_) => {
+                queries.push(sql("COMMIT"));
+                self.run(queries, Wanted::All).await?;
+            }
+            Connected::Postgres(_) => {
+                self.run(queries, Wanted::All).await?;
+                if let Connected::Postgres(lease) = self.connected() {
+                    say(lease, "COMMIT").await?;
+                }
+            }
+        }
+        self.connected.take().map_or(Ok(()), |connected| connected.done(Ok(())))
     }
 
     /// Keeps what was written.
-    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
-        self.connected().say("COMMIT").await?;
-        self.0.take().map_or(Ok(()), |connected| connected.done(Ok(())))
+    pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
+        self.commit_after(Vec::new()).await
+    }
+
+    /// True on PostgreSQL, where sequences number the rows.
+    pub(super) fn has_sequences(&self) -> bool {
+        matches!(self.connected, Some(Connected::Postgres(_)))
+    }
+
+    fn connected(&mut self) -> &mut Connected {
+        self.connected.as_mut().expect("only its end takes the connection of a transaction")
     }
 }
 
 impl Drop for Tx {
     fn drop(&mut self) {
-        // Without a runtime the connection is closed, which rolls back too.
-        if let (Some(mut connected), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+        let Some(mut connected) = self.connected.take() else { return };
+        if !self.begun {
+            let _ = connected.done(Ok(()));
+        } else if let Ok(runtime) = Handle::try_current() {
+            // Without a runtime the connection is closed, which rolls back too.
             runtime.spawn(async move {
-                let rolled_back = connected.say("ROLLBACK").await;
+                let rolled_back = connected.roll_back().await;
                 connected.done(rolled_back)
             });
         }

@@ -8,8 +8,9 @@ use mrp_core::token::TokenRef;
 
 use super::builder::QueryBuilder;
 use super::database::Database;
+use super::query::Query;
 use super::rows::{first, get, id, json, maybe_id, time, to_json, to_word, word};
-use super::{Row, SqlStore, Tx, all, commit, failed, sql, unreferred};
+use super::{Row, SqlStore, all, commit, failed, sql};
 
 fn event(row: &Row) -> StoreResult<Event> {
     Ok(Event {
@@ -44,42 +45,30 @@ fn token(row: &Row) -> StoreResult<Option<TokenRef>> {
     Ok(Some(TokenRef { id, description: description.unwrap_or_default() }))
 }
 
-/// Writes a journal within a transaction.
-pub(super) async fn write(tx: &mut Tx, journal: &Journal) -> StoreResult<()> {
+/// What writes a journal. Where an entry about a machine has no name, the one of the machine in its events stands.
+pub(super) fn statements(journal: &Journal) -> StoreResult<Vec<Query<'_>>> {
+    let mut statements = Vec::with_capacity(journal.events.len() + journal.audit.len() + 1);
     for event in &journal.events {
         let query = sql(
             "INSERT INTO events (at, machine_id, run_id, kind, actor, text, data) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         );
         let query = query.bind(event.at.0).bind(event.machine.map(Id::get)).bind(event.run.map(Id::get));
         let query = query.bind(to_word(&event.kind)?).bind(&event.actor).bind(&event.text);
-        query.bind(to_json(&event.data)?).execute(&mut *tx).await.map_err(unreferred)?;
+        statements.push(query.bind(to_json(&event.data)?));
     }
+    let machine = journal.events.iter().find_map(|event| event.machine);
     for entry in &journal.audit {
-        let name = match entry.name.as_str() {
-            "" if entry.object == "machine" => machine_name(tx, journal).await?,
-            name => name.to_owned(),
-        };
         let query = sql(
-            "INSERT INTO audit (at, actor, action, object, name, changes, token_id, token) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO audit (at, actor, action, object, name, changes, token_id, token) VALUES ($1, $2, $3, $4, COALESCE((SELECT name FROM machines WHERE id = $5), $6), $7, $8, $9)",
         );
         let query = query.bind(entry.at.0).bind(&entry.actor).bind(&entry.action).bind(&entry.object);
-        let query = query.bind(name).bind(to_json(&entry.changes)?);
+        let named = machine.filter(|_| entry.name.is_empty() && entry.object == "machine");
+        let query = query.bind(named.map(Id::get)).bind(&entry.name).bind(to_json(&entry.changes)?);
         let token = entry.token.as_ref();
         let query = query.bind(token.map(|token| token.id.get()));
-        let query = query.bind(token.map(|token| token.description.as_str()));
-        query.execute(&mut *tx).await.map_err(failed)?;
+        statements.push(query.bind(token.map(|token| token.description.as_str())));
     }
-    Ok(())
-}
-
-/// The name of the machine that a journal's events are about.
-async fn machine_name(tx: &mut Tx, journal: &Journal) -> StoreResult<String> {
-    let Some(machine) = journal.events.iter().find_map(|event| event.machine) else {
-        return Ok(String::new());
-    };
-    let query = sql("SELECT name FROM machines WHERE id = $1").bind(machine.get());
-    let row = query.fetch_optional(&mut *tx).await.map_err(failed)?;
-    row.map_or(Ok(String::new()), |row| get(&row, "name"))
+    Ok(statements)
 }
 
 #[async_trait]
@@ -124,8 +113,10 @@ impl EventStore for SqlStore {
     }
 
     async fn record(&self, journal: &Journal) -> StoreResult<()> {
-        let tx = self.begin().await?;
-        commit(tx, journal).await
+        match journal.under {
+            None => self.recorder.record(&self.write, journal).await,
+            Some(_) => commit(self.begin().await?, journal).await,
+        }
     }
 
     async fn audit_log(&self, filter: &AuditFilter) -> StoreResult<Vec<AuditEntry>> {

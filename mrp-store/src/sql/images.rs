@@ -8,11 +8,10 @@ use mrp_core::id::{Id, Timestamp};
 use mrp_core::image::{Digest, Image, ImageId, ImageUse};
 use mrp_core::store::{ImageStore, Removal, Seen, StoreResult};
 
-use super::builder::QueryBuilder;
 use super::rows::{damaged, get, id, maybe_id, time, to_word, word};
 use super::{Row, SqlStore, Tx, all, claims, commit, deleted_as_seen, failed, inserted, one, sql, updated};
 
-fn image(row: &Row) -> StoreResult<Image> {
+pub(super) fn image(row: &Row) -> StoreResult<Image> {
     Ok(Image {
         id: id(row, "id")?,
         revision: get(row, "revision")?,
@@ -53,15 +52,6 @@ impl ImageStore for SqlStore {
     async fn image(&self, id: ImageId) -> StoreResult<Option<Image>> {
         let query = sql("SELECT * FROM images WHERE id = $1").bind(id.get());
         one(query.fetch_optional(&self.read).await, image)
-    }
-
-    async fn images_with(&self, ids: &[ImageId]) -> StoreResult<Vec<Image>> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut query = QueryBuilder::new("SELECT * FROM images WHERE id IN (");
-        query.push_list(ids.iter().map(|id| id.get())).push(") ORDER BY id");
-        all(query.build().fetch_all(&self.read).await, image)
     }
 
     async fn image_by_name(&self, name: &str) -> StoreResult<Option<Image>> {

@@ -20,7 +20,6 @@ use mrp_core::user::User;
 
 use super::answer_files::keep_version;
 use super::builder::QueryBuilder;
-use super::database::Connected;
 use super::query::{Query, Value};
 use super::rows::{damaged, get, to_json, to_word};
 use super::{Row, SqlStore, Tx, all, commit, failed, machines, networks, sql, unreferred};
@@ -111,7 +110,7 @@ async fn write(tx: &mut Tx, record: Record<'_>) -> StoreResult<&'static str> {
 
 /// Lets the next new id be above all: SQLite does so by itself.
 async fn count_above(tx: &mut Tx, table: &'static str) -> StoreResult<()> {
-    if matches!(tx.connected(), Connected::Sqlite(_)) {
+    if !tx.has_sequences() {
         return Ok(());
     }
     let text = format!(

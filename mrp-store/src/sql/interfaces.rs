@@ -13,6 +13,7 @@ use mrp_core::store::{Seen, StoreResult};
 use super::builder::QueryBuilder;
 use super::database::Target;
 use super::machines::machine;
+use super::query::Query;
 use super::rows::{damaged, get, id, maybe_id, maybe_parsed, maybe_time, parsed};
 use super::{Row, SqlStore, Tx, all, commit, deleted_as_seen, failed, inserted, one, sql, updated};
 
@@ -38,7 +39,7 @@ fn addressing(row: &Row, ipv4: &'static str) -> StoreResult<Addressing> {
 }
 
 /// An interface with the columns of its network (`n_…`) and of its lease (`l_…`).
-fn view(row: &Row) -> StoreResult<InterfaceView> {
+pub(super) fn view(row: &Row) -> StoreResult<InterfaceView> {
     let interface = interface(row)?;
     let network = match interface.network {
         None => None,
@@ -56,6 +57,14 @@ fn view(row: &Row) -> StoreResult<InterfaceView> {
     let (ipv4, last_seen) = (maybe_parsed(row, "l_ipv4")?, maybe_time(row, "l_last_seen")?);
     let lease = ipv4.zip(last_seen).map(|(ipv4, last_seen)| Lease { mac: interface.mac, ipv4, last_seen });
     Ok(InterfaceView { interface, network, lease })
+}
+
+/// What [`view`] reads.
+pub(super) fn views(machine: MachineId) -> Query<'static> {
+    let query = sql(
+        "SELECT i.*, n.revision AS n_revision, n.name AS n_name, n.subnet AS n_subnet, n.static_net AS n_static_net, n.reserved_net AS n_reserved_net, n.server_url AS n_server_url, n.trust_path_mac AS n_trust_path_mac, l.ipv4 AS l_ipv4, l.last_seen AS l_last_seen FROM interfaces i LEFT JOIN networks n ON n.id = i.network_id LEFT JOIN leases l ON l.mac = i.mac WHERE i.machine_id = $1 ORDER BY i.id",
+    );
+    query.bind(machine.get())
 }
 
 /// A machine with the columns of one of its interfaces (`i_…`) and the name of its boot loader.
@@ -123,10 +132,7 @@ impl SqlStore {
     }
 
     pub(super) async fn interface_views_of(&self, machine: MachineId) -> StoreResult<Vec<InterfaceView>> {
-        let query = sql(
-            "SELECT i.*, n.revision AS n_revision, n.name AS n_name, n.subnet AS n_subnet, n.static_net AS n_static_net, n.reserved_net AS n_reserved_net, n.server_url AS n_server_url, n.trust_path_mac AS n_trust_path_mac, l.ipv4 AS l_ipv4, l.last_seen AS l_last_seen FROM interfaces i LEFT JOIN networks n ON n.id = i.network_id LEFT JOIN leases l ON l.mac = i.mac WHERE i.machine_id = $1 ORDER BY i.id",
-        );
-        all(query.bind(machine.get()).fetch_all(&self.read).await, view)
+        all(views(machine).fetch_all(&self.read).await, view)
     }
 
     pub(super) async fn client_with_mac(&self, mac: MacAddr) -> StoreResult<Option<DhcpClient>> {

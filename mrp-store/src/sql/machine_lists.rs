@@ -1,13 +1,16 @@
 //! Lists of machines by filter, and the claim of the first free one.
 
+use std::collections::HashMap;
+
 use mrp_core::event::Journal;
-use mrp_core::machine::{Assignment, MachineId, MachineView};
+use mrp_core::machine::{Assignment, Machine, MachineId, MachineOverview, MachineView, SeenPower};
 use mrp_core::query::Condition;
 use mrp_core::store::{MachineCount, MachineFilter, MachineReference, StoreResult};
 
 use super::builder::QueryBuilder;
+use super::machine_notes::seen;
 use super::machines::{machine, of_machine};
-use super::rows::{damaged, get, word};
+use super::rows::{damaged, get, id, word};
 use super::{Row, SqlStore, all, assignments, commit, conditions, failed, one, packed, sql};
 
 /// Machines with the names of their architectures. Looked up row by row, so that the order of the ids is that of the
@@ -17,6 +20,18 @@ const VIEW: &str = "SELECT m.*, (SELECT a.name FROM archs a WHERE a.id = m.arch_
 fn view(row: &Row) -> StoreResult<MachineView> {
     let machine = machine(row)?;
     Ok(MachineView { machine, arch: get(row, "arch_name")?, subarch: get(row, "subarch_name")? })
+}
+
+/// Texts by the machine that they belong to, in their order.
+fn grouped(
+    rows: Result<Vec<Row>, sqlx::Error>,
+    text: &'static str,
+) -> StoreResult<HashMap<MachineId, Vec<String>>> {
+    let mut groups: HashMap<MachineId, Vec<String>> = HashMap::new();
+    for row in rows.map_err(failed)? {
+        groups.entry(id(&row, "machine_id")?).or_default().push(get(&row, text)?);
+    }
+    Ok(groups)
 }
 
 impl SqlStore {
@@ -37,6 +52,34 @@ impl SqlStore {
         query.push(packed::END);
         let row = query.build().fetch_one(&self.read).await.map_err(failed)?;
         packed::views(&row)
+    }
+
+    pub(super) async fn overviews_of(&self, filter: &MachineFilter) -> StoreResult<Vec<MachineOverview>> {
+        let views = self.views_of(filter).await?;
+        let (Some(first), Some(last)) = (views.first(), views.last()) else { return Ok(Vec::new()) };
+        let (first, last) = (first.machine.id.get(), last.machine.id.get());
+        let holders = sql(
+            "SELECT a.machine_id, u.name FROM assignments a JOIN users u ON u.id = a.user_id WHERE a.machine_id >= $1 AND a.machine_id <= $2 ORDER BY a.id",
+        );
+        let tags = sql(
+            "SELECT machine_id, tag FROM machine_tags WHERE machine_id >= $1 AND machine_id <= $2 ORDER BY machine_id, tag",
+        );
+        let powers = sql(
+            "SELECT machine_id, state, at FROM machine_power WHERE machine_id >= $1 AND machine_id <= $2",
+        );
+        let mut holders = grouped(holders.bind(first).bind(last).fetch_all(&self.read).await, "name")?;
+        let mut tags = grouped(tags.bind(first).bind(last).fetch_all(&self.read).await, "tag")?;
+        let powers = all(powers.bind(first).bind(last).fetch_all(&self.read).await, |row| {
+            Ok((id::<Machine>(row, "machine_id")?, seen(row)?))
+        })?;
+        let powers: HashMap<MachineId, SeenPower> = powers.into_iter().collect();
+        let overview = |view: MachineView| {
+            let id = view.machine.id;
+            let (holders, tags) = (holders.remove(&id), tags.remove(&id));
+            let (holders, tags) = (holders.unwrap_or_default(), tags.unwrap_or_default());
+            MachineOverview { power: powers.get(&id).copied(), view, holders, tags }
+        };
+        Ok(views.into_iter().map(overview).collect())
     }
 
     pub(super) async fn view_of(&self, id: MachineId) -> StoreResult<Option<MachineView>> {

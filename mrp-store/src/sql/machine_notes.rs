@@ -11,7 +11,8 @@ use super::query::Query;
 use super::rows::{damaged, get, id, time};
 use super::{Row, SqlStore, all, commit, failed, machines, one, sql, unreferred};
 
-fn seen(row: &Row) -> StoreResult<SeenPower> {
+/// A machine's power, from its two columns.
+pub(super) fn seen(row: &Row) -> StoreResult<SeenPower> {
     let power = match get::<&str>(row, "state")? {
         "on" => Power::On,
         "off" => Power::Off,

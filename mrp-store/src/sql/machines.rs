@@ -11,12 +11,12 @@ use mrp_core::image::ImageId;
 use mrp_core::mac::MacAddr;
 use mrp_core::machine::{
     Assignment, AssignmentId, DhcpClient, Interface, InterfaceId, InterfaceView, Machine, MachineId,
-    MachineView, Netboot, SeenPower,
+    MachineOverview, MachineView, Netboot, SeenPower,
 };
 use mrp_core::query::Condition;
 use mrp_core::run::RunId;
 use mrp_core::store::{
-    MachineCount, MachineFilter, MachineReference, MachineStore, Seen, StoreError, StoreResult,
+    BootFacts, MachineCount, MachineFilter, MachineReference, MachineStore, Seen, StoreError, StoreResult,
 };
 
 use super::rows::{damaged, get, id, maybe_id, to_word, word};
@@ -110,8 +110,16 @@ impl MachineStore for SqlStore {
         self.views_of(filter).await
     }
 
+    async fn machine_overviews(&self, filter: &MachineFilter) -> StoreResult<Vec<MachineOverview>> {
+        self.overviews_of(filter).await
+    }
+
     async fn machine_view(&self, id: MachineId) -> StoreResult<Option<MachineView>> {
         self.view_of(id).await
+    }
+
+    async fn boot_facts(&self, machine: &Machine) -> StoreResult<BootFacts> {
+        self.facts_of(machine).await
     }
 
     async fn count_machines(&self) -> StoreResult<Vec<MachineCount>> {

@@ -15,6 +15,7 @@ use super::SqlStore;
 use super::connections::{Connections, Limits};
 use super::database::{Database, Pool};
 use super::listener::Listener;
+use super::recorder::Recorder;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
@@ -78,7 +79,12 @@ pub(super) async fn open(url: &str, password: Option<&Secret>) -> StoreResult<Sq
     let read = Connections::open(options.clone(), limits(READERS, Duration::from_secs(10))).await;
     let read = read.map_err(|error| named.refused(error))?;
     let database = Database::Postgres(Arc::new(Listener::new(options, own)));
-    Ok(SqlStore { read: Pool::Postgres(read), write: Pool::Postgres(write), database })
+    Ok(SqlStore {
+        read: Pool::Postgres(read),
+        write: Pool::Postgres(write),
+        database,
+        recorder: Recorder::default(),
+    })
 }
 
 fn random() -> StoreResult<String> {

@@ -6,7 +6,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Postgres, Sqlite};
 
-use super::database::{Connected, Target};
+use super::database::Target;
 use super::rows::Row;
 
 /// A value for a parameter. A NULL has a type too: PostgreSQL asks for it.
@@ -32,6 +32,23 @@ pub(super) struct Query<'q> {
     values: Vec<Value<'q>>,
 }
 
+/// How many rows of the last query are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// All.
+    All,
+    /// The first.
+    First,
+}
+
+/// What a query gave.
+pub(super) struct Outcome {
+    /// Rows.
+    pub(super) rows: Vec<Row>,
+    /// How many rows it wrote.
+    pub(super) written: u64,
+}
+
 /// A query whose text is known.
 pub(super) fn sql<'q>(text: &'static str) -> Query<'q> {
     Query { text: Cow::Borrowed(text), values: Vec::new() }
@@ -51,25 +68,7 @@ impl<'q> Query<'q> {
 
     /// All rows.
     pub(super) async fn fetch_all<'c>(self, on: impl Into<Target<'c>>) -> Result<Vec<Row>, sqlx::Error> {
-        match on.into() {
-            Target::Tx(tx) => self.all_on(tx.connected()).await,
-            Target::Pool(pool) => {
-                let mut connected = pool.lease().await?;
-                let rows = self.all_on(&mut connected).await;
-                connected.done(rows)
-            }
-        }
-    }
-
-    async fn all_on(self, connected: &mut Connected) -> Result<Vec<Row>, sqlx::Error> {
-        Ok(match connected {
-            Connected::Sqlite(lease) => {
-                wrapped(self.sqlite().fetch_all(lease.connection()).await?, Row::sqlite)
-            }
-            Connected::Postgres(lease) => {
-                wrapped(self.postgres().fetch_all(lease.connection()).await?, Row::postgres)
-            }
-        })
+        self.run(on.into(), Wanted::All).await.map(|outcome| outcome.rows)
     }
 
     /// The first row, if there is one.
@@ -77,25 +76,7 @@ impl<'q> Query<'q> {
         self,
         on: impl Into<Target<'c>>,
     ) -> Result<Option<Row>, sqlx::Error> {
-        match on.into() {
-            Target::Tx(tx) => self.optional_on(tx.connected()).await,
-            Target::Pool(pool) => {
-                let mut connected = pool.lease().await?;
-                let row = self.optional_on(&mut connected).await;
-                connected.done(row)
-            }
-        }
-    }
-
-    async fn optional_on(self, connected: &mut Connected) -> Result<Option<Row>, sqlx::Error> {
-        Ok(match connected {
-            Connected::Sqlite(lease) => {
-                self.sqlite().fetch_optional(lease.connection()).await?.map(Row::sqlite)
-            }
-            Connected::Postgres(lease) => {
-                self.postgres().fetch_optional(lease.connection()).await?.map(Row::postgres)
-            }
-        })
+        self.run(on.into(), Wanted::First).await.map(|outcome| outcome.rows.into_iter().next())
     }
 
     /// The first row.
@@ -105,24 +86,18 @@ impl<'q> Query<'q> {
 
     /// Executes a statement, and says how many rows it wrote.
     pub(super) async fn execute<'c>(self, on: impl Into<Target<'c>>) -> Result<u64, sqlx::Error> {
-        match on.into() {
-            Target::Tx(tx) => self.execute_on(tx.connected()).await,
-            Target::Pool(pool) => {
-                let mut connected = pool.lease().await?;
-                let done = self.execute_on(&mut connected).await;
-                connected.done(done)
-            }
-        }
+        self.run(on.into(), Wanted::All).await.map(|outcome| outcome.written)
     }
 
-    async fn execute_on(self, connected: &mut Connected) -> Result<u64, sqlx::Error> {
-        Ok(match connected {
-            Connected::Sqlite(lease) => self.sqlite().execute(lease.connection()).await?.rows_affected(),
-            Connected::Postgres(lease) => self.postgres().execute(lease.connection()).await?.rows_affected(),
-        })
+    async fn run(self, on: Target<'_>, wanted: Wanted) -> Result<Outcome, sqlx::Error> {
+        let outcomes = match on {
+            Target::Tx(tx) => tx.run(vec![self], wanted).await?,
+            Target::Pool(pool) => pool.run(vec![self], wanted).await?,
+        };
+        outcomes.into_iter().next_back().ok_or(sqlx::Error::RowNotFound)
     }
 
-    fn sqlite(self) -> sqlx::query::Query<'q, Sqlite, SqliteArguments> {
+    pub(super) fn sqlite(self) -> sqlx::query::Query<'q, Sqlite, SqliteArguments> {
         let query = match self.text {
             Cow::Borrowed(text) => sqlx::query(text),
             Cow::Owned(text) => sqlx::query(AssertSqlSafe(text)),
@@ -136,7 +111,7 @@ impl<'q> Query<'q> {
         })
     }
 
-    fn postgres(self) -> sqlx::query::Query<'q, Postgres, PgArguments> {
+    pub(super) fn postgres(self) -> sqlx::query::Query<'q, Postgres, PgArguments> {
         let query = match self.text {
             Cow::Borrowed(text) => sqlx::query(text),
             Cow::Owned(text) => sqlx::query(AssertSqlSafe(text)),
@@ -151,8 +126,30 @@ impl<'q> Query<'q> {
     }
 }
 
-fn wrapped<R>(rows: Vec<R>, wrap: fn(R) -> Row) -> Vec<Row> {
-    rows.into_iter().map(wrap).collect()
+/// Several queries as one text, one after another, with the values of all.
+pub(super) fn joined(queries: Vec<Query<'_>>) -> Query<'_> {
+    let mut queries = queries.into_iter();
+    let Some(mut all) = queries.next() else { return sql("") };
+    for next in queries {
+        let text = all.text.to_mut();
+        text.push_str("; ");
+        push_renumbered(text, &next.text, all.values.len());
+        all.values.extend(next.values);
+    }
+    all
+}
+
+/// Adds a text whose parameters `$1` and following come after so many others.
+fn push_renumbered(text: &mut String, next: &str, before: usize) {
+    let mut parts = next.split('$');
+    text.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        let number: usize = part[..digits].parse().unwrap_or_default();
+        text.push('$');
+        text.push_str(&(number + before).to_string());
+        text.push_str(&part[digits..]);
+    }
 }
 
 impl From<i64> for Value<'_> {
@@ -236,5 +233,22 @@ impl<'q> From<&'q [u8]> for Value<'q> {
 impl<'q> From<&'q Option<Vec<u8>>> for Value<'q> {
     fn from(value: &'q Option<Vec<u8>>) -> Self {
         Self::Blob(value.as_deref().map(Cow::Borrowed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn joined_texts_have_the_parameters_of_all() {
+        let first = sql("UPDATE a SET b = $2 WHERE id = $1").bind(1).bind("x");
+        let second = sql("DELETE FROM c WHERE d = $1 AND e = $1 OR f = $2").bind(7).bind(8);
+        let all = joined(vec![sql("BEGIN"), first, second]);
+        assert_eq!(
+            all.text,
+            "BEGIN; UPDATE a SET b = $2 WHERE id = $1; DELETE FROM c WHERE d = $3 AND e = $3 OR f = $4"
+        );
+        assert_eq!(all.values.len(), 4);
     }
 }

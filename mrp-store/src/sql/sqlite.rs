@@ -15,6 +15,7 @@ use sqlx::{Connection, Row};
 use super::SqlStore;
 use super::connections::{Connections, Limits};
 use super::database::{Database, Pool};
+use super::recorder::Recorder;
 use super::statement::failed;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -36,7 +37,12 @@ pub(super) async fn open(path: &Path) -> StoreResult<SqlStore> {
     // Not a file opened for reading alone: its connection could not recover the log of a writer that was killed.
     let read = Connections::open(options.pragma("query_only", "on"), limits(READERS)).await;
     let read = read.map_err(|error| refused(path, error))?;
-    Ok(SqlStore { read: Pool::Sqlite(read), write: Pool::Sqlite(write), database: Database::SqliteFile })
+    Ok(SqlStore {
+        read: Pool::Sqlite(read),
+        write: Pool::Sqlite(write),
+        database: Database::SqliteFile,
+        recorder: Recorder::default(),
+    })
 }
 
 /// A store in memory.
@@ -53,7 +59,12 @@ pub(super) async fn in_memory() -> StoreResult<SqlStore> {
         .map_err(|error| StoreError::Internal(Box::new(error)))?;
     lease.done(Ok(())).map_err(failed)?;
     let only = Pool::Sqlite(only);
-    Ok(SqlStore { read: only.clone(), write: only, database: Database::SqliteMemory(kept) })
+    Ok(SqlStore {
+        read: only.clone(),
+        write: only,
+        database: Database::SqliteMemory(kept),
+        recorder: Recorder::default(),
+    })
 }
 
 fn configured(options: SqliteConnectOptions) -> SqliteConnectOptions {

@@ -16,8 +16,7 @@ pub(super) async fn commit(mut tx: Tx, journal: &Journal) -> StoreResult<()> {
     if let Some(claim) = &journal.under {
         claims::end(&mut tx, claim).await?;
     }
-    events::write(&mut tx, journal).await?;
-    tx.commit().await.map_err(failed)
+    tx.commit_after(events::statements(journal)?).await.map_err(unreferred)
 }
 
 /// The row of an `INSERT … RETURNING id`. A row that it refers to and that is gone is `NotFound`.

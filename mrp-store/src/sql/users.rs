@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use mrp_core::event::Journal;
 use mrp_core::id::Timestamp;
-use mrp_core::machine::MachineId;
 use mrp_core::store::{StoreResult, TokenStore, UserStore};
 use mrp_core::token::{Token, TokenId};
 use mrp_core::user::{User, UserId};
@@ -12,7 +11,7 @@ use super::query::Query;
 use super::rows::{get, id, maybe_time, time, to_word, word};
 use super::{Row, SqlStore, all, commit, deleted, deleted_revision, failed, inserted, one, sql, updated};
 
-fn user(row: &Row) -> StoreResult<User> {
+pub(super) fn user(row: &Row) -> StoreResult<User> {
     Ok(User {
         id: id(row, "id")?,
         revision: get(row, "revision")?,
@@ -47,13 +46,6 @@ impl UserStore for SqlStore {
     async fn user(&self, id: UserId) -> StoreResult<Option<User>> {
         let query = sql("SELECT * FROM users WHERE id = $1").bind(id.get());
         one(query.fetch_optional(&self.read).await, user)
-    }
-
-    async fn users_holding(&self, machine: MachineId) -> StoreResult<Vec<User>> {
-        let query = sql(
-            "SELECT u.* FROM assignments a JOIN users u ON u.id = a.user_id WHERE a.machine_id = $1 ORDER BY a.id",
-        );
-        all(query.bind(machine.get()).fetch_all(&self.read).await, user)
     }
 
     async fn user_by_name(&self, name: &str) -> StoreResult<Option<User>> {

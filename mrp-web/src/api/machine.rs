@@ -20,6 +20,12 @@ pub(super) fn routes() -> Vec<Route> {
 .query("show_all", Kind::Flag, "`true` for the machines of all")
 .query("q", Kind::Text, "In the query language: `(and (= arch \"arm64\") (= assignee_count 0))`")
 .answers::<Vec<api::Machine>>(200),
+        Route::new("GET", "/api/v1/machine/overview", "list_machine_overviews", Who::User, overview).about("Machines with who holds them, their tags, state and power")
+.note("Nothing asks a BMC: the power is as last seen.")
+.paged()
+.query("show_all", Kind::Flag, "`true` for the machines of all")
+.query("q", Kind::Text, "In the query language: `(= free true)`")
+.answers::<Vec<api::MachineOverview>>(200),
         Route::new("POST", "/api/v1/machine", "create_machine", Who::Admin, create).about("Makes a machine")
 .tagged()
 .body::<api::NewMachine>()
@@ -62,6 +68,25 @@ async fn list(call: Call) -> Answer {
     let page = pages.wanted()?;
     let machines = call.service().machines().list(call.actor(), all, query.as_deref(), page).await?;
     pages.answer(&call, machines, |found| found.machine.id.get(), view)
+}
+
+async fn overview(call: Call) -> Answer {
+    let (all, query) = (call.flag("show_all"), call.param("q"));
+    let pages = Pages::of(&call)?;
+    let page = pages.wanted()?;
+    let machines = call.service().machines().overview(call.actor(), all, query.as_deref(), page).await?;
+    pages.answer(
+        &call,
+        machines,
+        |found| found.view.machine.id.get(),
+        |found| api::MachineOverview {
+            machine: view(&found.view),
+            state: found.view.machine.state.to_string(),
+            holders: found.holders.clone(),
+            tags: found.tags.clone(),
+            power: found.power.map(power_view),
+        },
+    )
 }
 
 async fn get(call: Call) -> Answer {

@@ -15,9 +15,6 @@ pub(super) async fn life(store: &dyn Store) -> Outcome {
     gone("insert_image of no architecture", store.insert_image(&nowhere, &journal("no")).await)?;
     same("images", &store.images().await?, &vec![first.clone(), second.clone()])?;
     same("image", &store.image(second.id).await?, &Some(second.clone()))?;
-    let found = store.images_with(&[second.id, Id::new(1 << 40), first.id]).await?;
-    same("images_with", &found, &vec![first.clone(), second.clone()])?;
-    same("images_with no id", &store.images_with(&[]).await?, &Vec::new())?;
     same("image_by_name", &store.image_by_name("alice/linux.1").await?, &Some(first.clone()))?;
     same("image_by_name of none", &store.image_by_name("linux.1").await?, &None)?;
     same(

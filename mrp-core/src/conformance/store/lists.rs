@@ -3,11 +3,13 @@
 use std::net::Ipv4Addr;
 
 use super::*;
+use crate::bmc::Power;
+use crate::bmc_entry::BmcSightings;
 use crate::lease::{Discovered, Lease};
-use crate::machine::{DhcpClient, InterfaceView, MachineState, MachineView, Netboot};
+use crate::machine::{DhcpClient, InterfaceView, MachineState, MachineView, Netboot, SeenPower};
 use crate::network::NetworkAddress;
 use crate::query::Condition;
-use crate::store::{MachineCount, MachineFilter, MachineReference, Page};
+use crate::store::{BootFacts, MachineCount, MachineFilter, MachineReference, Page};
 
 pub(super) async fn pages(store: &dyn Store) -> Outcome {
     let arm = store.insert_arch(&arch("arm64"), &quiet()).await?;
@@ -35,6 +37,7 @@ pub(super) async fn pages(store: &dyn Store) -> Outcome {
     same("machine_view without a subarchitecture", &bare, &Some(None))?;
     same("machine_view of none", &store.machine_view(Id::new(1 << 40)).await?, &None)?;
     same("machines", &store.machines(&page(0, 3)).await?, &all[..3].to_vec())?;
+    overviews(store, &all).await?;
     let condition = Condition::parse("(= state \"ready\")").map_err(|error| Failure(error.to_string()))?;
     let ready = store.machines(&MachineFilter { condition, ..page(0, 0) }).await?;
     ids("those that are ready", &ready, |machine| machine.id, &[all[4].id])?;
@@ -47,6 +50,73 @@ pub(super) async fn pages(store: &dyn Store) -> Outcome {
         count(MachineState::Unknown, true, 1),
     ];
     same("count_machines", &counts, &wanted)
+}
+
+/// Of five machines the second is held by two, tagged and on.
+async fn overviews(store: &dyn Store, all: &[Machine]) -> Outcome {
+    let (alice, bob) = (user("alice"), user("bob"));
+    for holder in [&bob, &alice] {
+        let holder = store.insert_user(holder, &quiet()).await?;
+        store.insert_assignment(&assignment(&all[1], &holder), &quiet()).await?;
+    }
+    let power = SeenPower { power: Power::On, at: AT };
+    let sightings = BmcSightings { power: vec![(all[1].id, power)], ..BmcSightings::default() };
+    store.put_bmc_sightings(&sightings).await?;
+    let tags = vec!["gpu".to_owned(), "ssd".to_owned()];
+    let tagged = store.set_tags(&all[1], &tags, &quiet()).await?;
+    let filter = MachineFilter { page: Page { after: 0, limit: 3 }, ..MachineFilter::default() };
+    let found = store.machine_overviews(&filter).await?;
+    let machines: Vec<MachineView> = found.iter().map(|overview| overview.view.clone()).collect();
+    same("machines of machine_overviews", &machines, &store.machine_views(&filter).await?)?;
+    let beside: Vec<_> = found.into_iter().map(|found| (found.holders, found.tags, found.power)).collect();
+    let second = (vec!["bob".to_owned(), "alice".to_owned()], tags, Some(power));
+    let nothing = || (Vec::new(), Vec::new(), None);
+    same("what machine_overviews has beside them", &beside, &vec![nothing(), second, nothing()])?;
+    let none = MachineFilter { page: Page { after: i64::MAX, limit: 1 }, ..filter };
+    same("machine_overviews of none", &store.machine_overviews(&none).await?, &vec![])?;
+    store.set_tags(&tagged, &[], &quiet()).await?;
+    Ok(())
+}
+
+/// Of a machine with interfaces, held by two who came one after another.
+async fn boot_facts(
+    store: &dyn Store,
+    arch: &Arch,
+    machine: &Machine,
+    interfaces: Vec<InterfaceView>,
+) -> Outcome {
+    let (mut facts, mut holders) = (store.boot_facts(machine).await?, Vec::new());
+    same("interfaces of boot_facts", &facts.interfaces, &interfaces)?;
+    same(
+        "boot_facts of a new machine",
+        &(facts.kernel, facts.initrd, facts.answer_file),
+        &(None, None, None),
+    )?;
+    for name in ["zoe", "adam"] {
+        let holder = store.insert_user(&user(name), &quiet()).await?;
+        store.insert_assignment(&assignment(machine, &holder), &quiet()).await?;
+        holders.push(holder);
+    }
+    // The initrd is the older one of the two.
+    let initrd = store.insert_image(&image("a/initrd.1", arch, None, ImageKind::Initrd), &quiet()).await?;
+    let kernel = store.insert_image(&image("a/linux.1", arch, None, ImageKind::Kernel), &quiet()).await?;
+    let file = store.insert_answer_file(&answer_file("debian", None), &quiet()).await?;
+    let armed = Machine {
+        kernel: Some(kernel.id),
+        initrd: Some(initrd.id),
+        answer_file: Some(file.id),
+        ..machine.clone()
+    };
+    let armed = store.update_machine(&armed, &quiet()).await?;
+    facts = store.boot_facts(&armed).await?;
+    let wanted = BootFacts {
+        interfaces,
+        holders,
+        kernel: Some(kernel),
+        initrd: Some(initrd),
+        answer_file: Some(file),
+    };
+    same("boot_facts", &facts, &wanted)
 }
 
 pub(super) async fn referring(store: &dyn Store) -> Outcome {
@@ -116,7 +186,9 @@ pub(super) async fn clients(store: &dyn Store) -> Outcome {
     let views = store.interface_views(one.id).await?;
     let with = InterfaceView { interface: reserved.clone(), network: Some(lab.clone()), lease: Some(lease) };
     let without = InterfaceView { interface: loose.clone(), network: None, lease: None };
-    same("interface_views", &views, &vec![with, without])?;
+    let wanted = vec![with, without];
+    same("interface_views", &views, &wanted)?;
+    boot_facts(store, &arm, &one, wanted).await?;
     let found = store.dhcp_client(reserved.mac).await?;
     let boot_loader = Some("a/grub.1".to_owned());
     same(

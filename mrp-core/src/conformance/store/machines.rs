@@ -141,7 +141,6 @@ pub(super) async fn assignments(store: &dyn Store) -> Outcome {
     let second = store.insert_assignment(&assignment(&two, &bob), &quiet()).await?;
     let third = store.insert_assignment(&assignment(&one, &bob), &quiet()).await?;
     ids("assignments", &store.assignments(two.id).await?, |a| a.id, &[first.id, second.id])?;
-    ids("users_holding", &store.users_holding(two.id).await?, |user| user.id, &[alice.id, bob.id])?;
     let all = store.all_assignments().await?;
     ids("all_assignments", &all, |a| a.id, &[first.id, second.id, third.id])?;
     let held = store.machines(&MachineFilter::held_by(alice.id)).await?;

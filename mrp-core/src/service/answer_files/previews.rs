@@ -70,9 +70,9 @@ impl AnswerFiles<'_> {
     /// A machine's variables, without the power to report for it.
     async fn machine_context(&self, actor: &Actor, machine: MachineId) -> Result<AnswerContext, Error> {
         let machine = self.0.machine_of_holder(actor, machine).await?;
-        let interfaces = self.0.store().interface_views(machine.id).await?;
-        let base = self.0.base_url(&interfaces, None);
-        let mut context = self.0.answer_context(&machine, &interfaces, &base).await?;
+        let facts = self.0.store().boot_facts(&machine).await?;
+        let base = self.0.base_url(&facts.interfaces, None);
+        let mut context = self.0.answer_context(&machine, &facts, &base);
         context.phone_home_url = format!("{base}/phone-home/preview");
         Ok(context)
     }
