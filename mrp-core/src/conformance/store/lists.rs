@@ -188,7 +188,6 @@ pub(super) async fn clients(store: &dyn Store) -> Outcome {
     let without = InterfaceView { interface: loose.clone(), network: None, lease: None };
     let wanted = vec![with, without];
     same("interface_views", &views, &wanted)?;
-    boot_facts(store, &arm, &one, wanted).await?;
     let found = store.dhcp_client(reserved.mac).await?;
     let boot_loader = Some("a/grub.1".to_owned());
     same(
@@ -215,7 +214,8 @@ pub(super) async fn clients(store: &dyn Store) -> Outcome {
     let all = vec![taken(&two, &fixed, 9), taken(&one, &reserved, 10)];
     same("configured_addresses", &store.configured_addresses(Some(lab.id)).await?, &all)?;
     same("of all networks", &store.configured_addresses(None).await?, &all)?;
-    same("of no network", &store.configured_addresses(Some(Id::new(1 << 40))).await?, &vec![])
+    same("of no network", &store.configured_addresses(Some(Id::new(1 << 40))).await?, &vec![])?;
+    boot_facts(store, &arm, &one, wanted).await
 }
 
 pub(super) async fn discovered_machine(store: &dyn Store) -> Outcome {
