@@ -67,6 +67,12 @@ pub async fn follow_until_interrupted(session: &Session, id: i64) -> Result<()> 
         Format::Json => &mut nobody,
     };
     tokio::select! {
+        // Listens before anything is shown.
+        biased;
+        _ = tokio::signal::ctrl_c() => {
+            eprintln!("\nThe run goes on. See it again: mrp run follow {id}. End it: mrp run cancel {id}");
+            Err(Exit::INTERRUPTED.into())
+        }
         run = follow_run(&session.client, id, out) => {
             let run = run?;
             if session.output == Format::Json {
@@ -76,10 +82,6 @@ pub async fn follow_until_interrupted(session: &Session, id: i64) -> Result<()> 
                 "ready" | "presumed" => Ok(()),
                 _ => Err(Exit::FAILED.into()),
             }
-        }
-        _ = tokio::signal::ctrl_c() => {
-            eprintln!("\nThe run goes on. See it again: mrp run follow {id}. End it: mrp run cancel {id}");
-            Err(Exit::INTERRUPTED.into())
         }
     }
 }

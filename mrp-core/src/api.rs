@@ -391,6 +391,7 @@ pub struct RenderedPreseed {
 #[serde(deny_unknown_fields)]
 pub struct RenderPreseed {
     /// Template.
+    #[schemars(regex(pattern = settings::NO_NUL))]
     pub content: String,
     /// `preseed`, `kickstart`, `autoyast`, `autoinstall`, `agama`; all are rendered alike.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
@@ -404,6 +405,7 @@ pub struct RenderPreseed {
 #[serde(deny_unknown_fields)]
 pub struct LintPreseed {
     /// Template.
+    #[schemars(regex(pattern = settings::NO_NUL))]
     pub content: String,
     /// `preseed`, `kickstart`, `autoyast`, `autoinstall`, `agama`.
     #[serde(rename = "type")]

@@ -30,6 +30,8 @@ ACCEPTED = [
     ("*", "positive_data_acceptance", 416, "a made-up range lies beyond the end"),
     ("log_in", "positive_data_acceptance", 400, "a made-up password is none"),
     ("list_machines", "positive_data_acceptance", 400, "q is a text to OpenAPI, and an expression of the query language to mrp"),
+    ("list_machine_overviews", "positive_data_acceptance", 400, "q is an expression of the query language"),
+    ("change_machine_tags", "positive_data_acceptance", 400, "a machine has at most 32 tags, those of before among them"),
     ("reserve_machine", "positive_data_acceptance", 400, "query is an expression of the query language"),
     ("set_machine", "positive_data_acceptance", 400, "netboot needs a subarchitecture, which a schema cannot say"),
     ("set_power", "positive_data_acceptance", 400, "a machine without a BMC cannot be switched"),
@@ -43,6 +45,7 @@ ACCEPTED = [
     ("take_console", "positive_data_acceptance", 400, "a machine without a BMC has no console"),
     ("create_token", "positive_data_acceptance", 400, "a made-up time may lie in the past"),
     ("render_preseed", "positive_data_acceptance", 400, "a made-up template may have a syntax error"),
+    ("render_unsaved_preseed", "positive_data_acceptance", 400, "a made-up template may have a syntax error"),
     ("set_user", "positive_data_acceptance", 400, "one's own new password needs the one of before"),
     ("create_network", "positive_data_acceptance", 400, "ranges have to lie inside the subnet, apart from each other"),
     ("set_network", "positive_data_acceptance", 400, "ranges have to lie inside the subnet, apart from each other"),
@@ -50,6 +53,7 @@ ACCEPTED = [
     ("continue_upload", "positive_data_acceptance", 400, "a made-up body is longer than the upload"),
     ("replace_image", "positive_data_acceptance", 400, "an image cannot take its own place, nor that of another type"),
     ("restore_preseed_version", "positive_data_acceptance", 400, "the version is what the answer file has already"),
+    ("restore_preseed_version", "ensure_resource_availability", 404, "a made-up version is none"),
     *[(operation, check, 412, "tus 1.0.0 answers 412 where its version is not named")
       for operation in ("begin_upload", "get_upload_offset", "continue_upload", "cancel_upload")
       for check in ("negative_data_rejection", "missing_required_header")],
@@ -337,6 +341,7 @@ def filter_failure(_, failure, case, response):
 
 CHECKS = {
     "RejectedPositiveData": "positive_data_acceptance",
+    "EnsureResourceAvailability": "ensure_resource_availability",
     "ServerError": "not_a_server_error",
     "AcceptedNegativeData": "negative_data_rejection",
     "MissingHeaderNotRejected": "missing_required_header",

@@ -51,9 +51,13 @@ pub(crate) fn normal(shown: &str) -> String {
             }
             rest = after;
         }
-        // The run may be over before what the BMC says after the command is looked at.
+        // The run may be over before what the BMC says after the command is looked at, and the machine's first packet may
+        // be there before the BMC's answer to the command.
         if let Some(stage) = words.strip_suffix("  power on") {
             return format!("{stage}  the BMC took the power command");
+        }
+        if words.ends_with(" s  power") {
+            return format!("{words}          the BMC took the power command");
         }
         match words.split_once("windowsize 16, ") {
             Some((before, _)) => format!("{before}windowsize 16, no block sent again"),

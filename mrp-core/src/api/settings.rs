@@ -271,7 +271,7 @@ pub struct PreseedSettings {
 }
 
 /// Text of any length without NUL.
-const NO_NUL: &str = r"^[^\u0000]*$";
+pub(super) const NO_NUL: &str = r"^[^\u0000]*$";
 
 /// An id in the forms that clients of mr-provisioner send.
 fn id(_: &mut SchemaGenerator) -> Schema {
