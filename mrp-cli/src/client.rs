@@ -268,14 +268,10 @@ impl Client {
         &self,
         path: &str,
         parameters: &[(&str, String)],
-        after: Option<i64>,
+        after: i64,
     ) -> Result<Response, ClientError> {
-        let mut request =
-            self.request(Method::GET, path).query(parameters).header("Accept", "text/event-stream");
-        if let Some(after) = after {
-            request = request.header("Last-Event-ID", after);
-        }
-        self.send(request).await
+        let request = self.request(Method::GET, path).query(parameters);
+        self.send(request.header("Accept", "text/event-stream").header("Last-Event-ID", after)).await
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {

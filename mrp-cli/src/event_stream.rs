@@ -53,8 +53,10 @@ impl<T> Drop for EventStream<T> {
 }
 
 impl<T: Numbered> EventStream<T> {
-    /// Follows the events that the parameters choose: those after `after`, or those from here on.
-    pub fn open(client: &Client, parameters: Vec<(&'static str, String)>, after: Option<i64>) -> Self {
+    /// Follows the events that the parameters choose and that come after those that are known, of which this is the last;
+    /// where there was none yet, from the first on: what comes before the stream opens is not missed.
+    pub fn open(client: &Client, parameters: Vec<(&'static str, String)>, last: Option<&T>) -> Self {
+        let after = last.map_or(0, T::number);
         let (sender, events) = mpsc::channel(64);
         let reader = tokio::spawn(read(client.clone(), parameters, after, sender));
         Self { events, reader }
@@ -72,7 +74,7 @@ impl<T: Numbered> EventStream<T> {
 async fn read<T: Numbered>(
     client: Client,
     parameters: Vec<(&'static str, String)>,
-    mut after: Option<i64>,
+    mut after: i64,
     sender: mpsc::Sender<Result<T, ClientError>>,
 ) {
     loop {
@@ -81,7 +83,7 @@ async fn read<T: Numbered>(
                 let mut parser = Parser::default();
                 while let Ok(Ok(Some(chunk))) = timeout(SILENCE, response.chunk()).await {
                     for event in parser.push::<T>(&chunk) {
-                        after = Some(event.number());
+                        after = event.number();
                         if sender.send(Ok(event)).await.is_err() {
                             return;
                         }

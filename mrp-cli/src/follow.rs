@@ -29,8 +29,7 @@ pub async fn follow_run(client: &Client, id: i64, mut out: &mut (dyn Write + Sen
     let parameters = vec![("machine", run.machine.to_string())];
     let recent = [parameters[0].clone(), ("last", "200".to_owned())];
     let past: Vec<Event> = client.query("/event", &recent).await?;
-    let mut events =
-        EventStream::open(client, parameters, Some(past.last().map_or(0, |event| event.id.get())));
+    let mut events = EventStream::open(client, parameters, past.last());
     let mut timeline = Timeline::default();
     let bar = Bar::new();
     for line in

@@ -31,6 +31,9 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Messages of a console on their way.
 const WAITING: usize = 16;
 
+/// Why a peer was not reached.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// Asks peers by HTTP.
 #[derive(Debug)]
 pub struct HttpPeers {
@@ -55,12 +58,8 @@ impl HttpPeers {
 #[async_trait]
 impl Peers for HttpPeers {
     async fn ask(&self, url: &str, act: &PeerAct) -> Result<PeerAnswer, PeerError> {
-        let unreachable = |cause: Box<dyn std::error::Error + Send + Sync>| PeerError::Unreachable {
-            url: url.to_owned(),
-            cause,
-        };
-        let lost =
-            |cause: Box<dyn std::error::Error + Send + Sync>| PeerError::Lost { url: url.to_owned(), cause };
+        let unreachable = |cause: Cause| PeerError::Unreachable { url: url.to_owned(), cause };
+        let lost = |cause: Cause| PeerError::Lost { url: url.to_owned(), cause };
         let body = serde_json::to_string(act).map_err(|error| unreachable(Box::new(error)))?;
         let proof = Proof::make(&self.key, SystemClock.now(), &body);
         let request = self.http.post(format!("{}/peer", url.trim_end_matches('/')));
@@ -101,8 +100,6 @@ impl Peers for HttpPeers {
         Ok((answer.clone(), matches!(answer, PeerAnswer::Done).then(|| line.carry())))
     }
 }
-
-type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 impl HttpPeers {
     /// Opens the line of a console: what is answered first, and the line.

@@ -61,6 +61,19 @@ pub enum PowerAction {
     Soft,
 }
 
+impl PowerAction {
+    /// What it is called in [`BmcError::Timeout`]: whether what is never sent twice was carried out is not known then.
+    pub fn operation(self) -> &'static str {
+        match self {
+            Self::On => "switching on",
+            Self::Off => "switching off",
+            Self::Cycle => "the power cycle (it may have been carried out)",
+            Self::Reset => "the reset (it may have been carried out)",
+            Self::Soft => "the soft shutdown (it may have been carried out)",
+        }
+    }
+}
+
 /// Where a node's firmware looks for its boot loader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::api::ConsoleLineKind;
 use crate::id::Timestamp;
 use crate::machine::MachineId;
 use crate::user::UserId;
@@ -67,6 +68,17 @@ pub enum FrameContent {
     Typed(Bytes),
     /// What happened to the console or the machine, in words.
     Mark(String),
+}
+
+impl FrameContent {
+    /// What it is, and its bytes.
+    pub fn parts(&self) -> (ConsoleLineKind, &[u8]) {
+        match self {
+            Self::Output(bytes) => (ConsoleLineKind::Output, bytes),
+            Self::Typed(bytes) => (ConsoleLineKind::Typed, bytes),
+            Self::Mark(text) => (ConsoleLineKind::Mark, text.as_bytes()),
+        }
+    }
 }
 
 /// A place in a console's record, from which reading goes on.

@@ -114,14 +114,7 @@ impl<M: IpmiKind> Bmc for Ipmi<M> {
             PowerAction::Reset if M::QUIRKS.reset_is_cycle => PowerAction::Cycle,
             action => action,
         };
-        let operation = match action {
-            PowerAction::On => "switching on",
-            PowerAction::Off => "switching off",
-            PowerAction::Cycle => "the power cycle (it may have been carried out)",
-            PowerAction::Reset => "the reset (it may have been carried out)",
-            PowerAction::Soft => "the soft shutdown (it may have been carried out)",
-        };
-        self.bounded(node, operation, async |link| change_power(link, action).await).await
+        self.bounded(node, action.operation(), async |link| change_power(link, action).await).await
     }
 
     async fn set_boot(&self, node: &Node, boot: Option<BootOverride>) -> Result<(), BmcError> {

@@ -54,8 +54,7 @@ impl Audit {
             return list(session, &entries);
         }
         entries.iter().try_for_each(|entry| show(session, entry))?;
-        let after = Some(entries.last().map_or(0, |entry| entry.id.get()));
-        let mut stream = EventStream::<AuditEntry>::open(&session.client, parameters, after);
+        let mut stream = EventStream::open(&session.client, parameters, entries.last());
         loop {
             show(session, &stream.next().await?)?;
         }

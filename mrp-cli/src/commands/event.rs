@@ -54,9 +54,7 @@ impl Events {
             Format::Table => line(words(event)),
         };
         events.iter().try_for_each(show)?;
-        // From 0 on where there was none yet: what comes before the stream opens is not missed.
-        let after = Some(events.last().map_or(0, |event| event.id.get()));
-        let mut stream = EventStream::<Event>::open(&session.client, parameters, after);
+        let mut stream = EventStream::open(&session.client, parameters, events.last());
         loop {
             show(&stream.next().await?)?;
         }

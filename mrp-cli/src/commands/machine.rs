@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use mrp_core::api::{self, MachineOverview};
+use mrp_core::api;
 use serde_json::{Map, Value, json};
 
 use crate::client::{Client, ClientError};
@@ -76,20 +76,21 @@ impl List {
             &[
                 ("ID", &|found| found.machine.id.to_string()),
                 ("NAME", &|found| found.machine.name.clone()),
-                ("ARCH", &|MachineOverview { machine, .. }| {
-                    [Some(&machine.arch), machine.subarch.as_ref()]
-                        .into_iter()
-                        .flatten()
-                        .cloned()
-                        .collect::<Vec<_>>()
-                        .join("/")
-                }),
+                ("ARCH", &|found| arch(&found.machine)),
                 ("STATE", &|found| found.state.clone()),
                 ("POWER", &|found| or_none(found.power.as_ref().map(|seen| &seen.state))),
                 ("HELD BY", &|found| found.holders.join(", ")),
                 ("TAGS", &|found| found.tags.join(" ")),
             ],
         )
+    }
+}
+
+/// `arch`, or `arch/subarch`.
+fn arch(machine: &api::Machine) -> String {
+    match &machine.subarch {
+        Some(subarch) => format!("{}/{subarch}", machine.arch),
+        None => machine.arch.clone(),
     }
 }
 
@@ -143,14 +144,13 @@ impl Show {
             Some(verdict) => format!("{}, {}: {verdict}", run.id, run.status),
             None => format!("{}, {}, waiting for {}", run.id, run.status, or_none(run.waiting_for.as_ref())),
         });
-        let arch = [Some(&machine.arch), machine.subarch.as_ref()].into_iter().flatten().cloned();
         let facts = [
             ("name", machine.name.clone()),
             ("id", machine.id.to_string()),
             ("state", detail.state.clone()),
             ("power", power),
             ("held by", holders.collect::<Vec<_>>().join(", ")),
-            ("arch", arch.collect::<Vec<_>>().join("/")),
+            ("arch", arch(&machine)),
             ("tags", detail.tags.join(" ")),
             ("netboot", detail.netboot.clone()),
             ("kernel", image_name(client, machine.kernel_id).await?),

@@ -4,6 +4,7 @@ use base64ct::{Base64, Encoding};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::api::ConsoleLineKind;
 use crate::console::{Frame, FrameContent, RecordPage, RecordPlace};
 use crate::id::Timestamp;
 use crate::machine::MachineId;
@@ -11,26 +12,14 @@ use crate::secret::ServerKey;
 
 #[derive(Serialize, Deserialize)]
 struct Page {
-    frames: Vec<(i64, Kind, String)>,
+    frames: Vec<(i64, ConsoleLineKind, String)>,
     next: Option<(i64, u64)>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Kind {
-    Output,
-    Typed,
-    Mark,
 }
 
 /// Seals a page; answers it in base64.
 pub(crate) fn seal(key: &ServerKey, machine: MachineId, page: &RecordPage) -> String {
     let frames = page.frames.iter().map(|frame| {
-        let (kind, bytes) = match &frame.content {
-            FrameContent::Output(bytes) => (Kind::Output, &bytes[..]),
-            FrameContent::Typed(bytes) => (Kind::Typed, &bytes[..]),
-            FrameContent::Mark(text) => (Kind::Mark, text.as_bytes()),
-        };
+        let (kind, bytes) = frame.content.parts();
         (frame.at.0, kind, Base64::encode_string(bytes))
     });
     let next = page.next.map(|place| (place.segment, place.offset));
@@ -46,9 +35,9 @@ pub(crate) fn open(key: &ServerKey, machine: MachineId, sealed: &str) -> Option<
     let frames = page.frames.into_iter().map(|(at, kind, base64)| {
         let bytes = Base64::decode_vec(&base64).ok()?;
         let content = match kind {
-            Kind::Output => FrameContent::Output(Bytes::from(bytes)),
-            Kind::Typed => FrameContent::Typed(Bytes::from(bytes)),
-            Kind::Mark => FrameContent::Mark(String::from_utf8(bytes).ok()?),
+            ConsoleLineKind::Output => FrameContent::Output(Bytes::from(bytes)),
+            ConsoleLineKind::Typed => FrameContent::Typed(Bytes::from(bytes)),
+            ConsoleLineKind::Mark => FrameContent::Mark(String::from_utf8(bytes).ok()?),
         };
         Some(Frame { at: Timestamp(at), content })
     });

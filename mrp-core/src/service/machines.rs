@@ -8,6 +8,7 @@ use crate::arch::{ArchId, Subarch};
 use crate::bmc_entry::BmcId;
 use crate::error::Error;
 use crate::event::EventKind;
+use crate::id::Id;
 use crate::image::{Image, ImageId, ImageKind};
 use crate::machine::{MAX_TAGS, Machine, MachineId, MachineState, Netboot, SeenPower, check_tag};
 pub use crate::machine::{MachineOverview, MachineView};
@@ -116,10 +117,7 @@ impl Machines<'_> {
         query: Option<&str>,
         page: Page,
     ) -> Result<Vec<MachineView>, Error> {
-        match filter(actor, all, query, page)? {
-            Some(filter) => Ok(self.0.store().machine_views(&filter).await?),
-            None => Ok(Vec::new()),
-        }
+        Ok(self.0.store().machine_views(&filter(actor, all, query, page)?).await?)
     }
 
     /// The same, with who holds them, their tags and their power as last seen.
@@ -130,10 +128,7 @@ impl Machines<'_> {
         query: Option<&str>,
         page: Page,
     ) -> Result<Vec<MachineOverview>, Error> {
-        match filter(actor, all, query, page)? {
-            Some(filter) => Ok(self.0.store().machine_overviews(&filter).await?),
-            None => Ok(Vec::new()),
-        }
+        Ok(self.0.store().machine_overviews(&filter(actor, all, query, page)?).await?)
     }
 
     /// How many machines there are, by state and whether they netboot.
@@ -440,9 +435,9 @@ impl Machines<'_> {
     }
 }
 
-/// Machines that match: one's own, or all. `None` for those of nobody.
-fn filter(actor: &Actor, all: bool, query: Option<&str>, page: Page) -> Result<Option<MachineFilter>, Error> {
+/// Machines that match: one's own, or all. Who is no user has none.
+fn filter(actor: &Actor, all: bool, query: Option<&str>, page: Page) -> Result<MachineFilter, Error> {
     let condition = Condition::parse(query.unwrap_or(""))?;
-    let of = |held_by| MachineFilter { held_by, condition, page };
-    Ok(if all { Some(of(None)) } else { actor.user.map(|user| of(Some(user))) })
+    let held_by = if all { None } else { Some(actor.user.unwrap_or(Id::NEW)) };
+    Ok(MachineFilter { held_by, condition, page })
 }

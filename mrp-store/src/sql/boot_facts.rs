@@ -3,10 +3,10 @@
 use mrp_core::id::Id;
 use mrp_core::image::ImageId;
 use mrp_core::machine::Machine;
-use mrp_core::store::{BootFacts, StoreError, StoreResult};
+use mrp_core::store::{BootFacts, StoreResult};
 
-use super::query::{Outcome, Wanted};
-use super::{Row, SqlStore, answer_files, failed, images, interfaces, sql, users};
+use super::statement::{next, together};
+use super::{SqlStore, answer_files, images, interfaces, sql, users};
 
 impl SqlStore {
     pub(super) async fn facts_of(&self, machine: &Machine) -> StoreResult<BootFacts> {
@@ -20,8 +20,7 @@ impl SqlStore {
             sql("SELECT * FROM images WHERE id = $1 OR id = $2").bind(kernel).bind(initrd),
             sql("SELECT * FROM answer_files WHERE id = $1").bind(machine.answer_file.map(Id::get)),
         ];
-        let outcomes = self.read.run(queries, Wanted::All);
-        let mut outcomes = outcomes.await.map_err(failed)?.into_iter();
+        let mut outcomes = together(&self.read, queries).await?;
         let interfaces = next(&mut outcomes, interfaces::view)?;
         let holders = next(&mut outcomes, users::user)?;
         let images = next(&mut outcomes, images::image)?;
@@ -30,13 +29,4 @@ impl SqlStore {
         let (kernel, initrd) = (image(machine.kernel), image(machine.initrd));
         Ok(BootFacts { interfaces, holders, kernel, initrd, answer_file })
     }
-}
-
-/// The rows of the next query as nouns.
-fn next<T>(
-    outcomes: &mut impl Iterator<Item = Outcome>,
-    read: fn(&Row) -> StoreResult<T>,
-) -> StoreResult<Vec<T>> {
-    let outcome = outcomes.next().ok_or_else(|| StoreError::Internal("a query gave nothing".into()))?;
-    outcome.rows.iter().map(read).collect()
 }

@@ -257,17 +257,12 @@ impl Tx {
 
     /// Runs its last queries, and keeps what was written.
     pub(super) async fn commit_after(mut self, mut queries: Vec<Query<'_>>) -> Result<(), sqlx::Error> {
-        match self.connected() {
-            Connected::Sqlite(_) => {
-                queries.push(sql("COMMIT"));
-                self.run(queries, Wanted::All).await?;
-            }
-            Connected::Postgres(_) => {
-                self.run(queries, Wanted::All).await?;
-                if let Connected::Postgres(lease) = self.connected() {
-                    say(lease, "COMMIT").await?;
-                }
-            }
+        if let Connected::Sqlite(_) = self.connected() {
+            queries.push(sql("COMMIT"));
+        }
+        self.run(queries, Wanted::All).await?;
+        if let Connected::Postgres(lease) = self.connected() {
+            say(lease, "COMMIT").await?;
         }
         self.connected.take().map_or(Ok(()), |connected| connected.done(Ok(())))
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use mrp_core::event::Journal;
-use mrp_core::machine::{Assignment, Machine, MachineId, MachineOverview, MachineView, SeenPower};
+use mrp_core::machine::{Assignment, MachineId, MachineOverview, MachineView, SeenPower};
 use mrp_core::query::Condition;
 use mrp_core::store::{MachineCount, MachineFilter, MachineReference, StoreResult};
 
@@ -11,6 +11,7 @@ use super::builder::QueryBuilder;
 use super::machine_notes::seen;
 use super::machines::{machine, of_machine};
 use super::rows::{damaged, get, id, word};
+use super::statement::{next, together};
 use super::{Row, SqlStore, all, assignments, commit, conditions, failed, one, packed, sql};
 
 /// Machines with the names of their architectures. Looked up row by row, so that the order of the ids is that of the
@@ -22,16 +23,17 @@ fn view(row: &Row) -> StoreResult<MachineView> {
     Ok(MachineView { machine, arch: get(row, "arch_name")?, subarch: get(row, "subarch_name")? })
 }
 
+fn of_row(row: &Row) -> StoreResult<MachineId> {
+    id(row, "machine_id")
+}
+
 /// Texts by the machine that they belong to, in their order.
-fn grouped(
-    rows: Result<Vec<Row>, sqlx::Error>,
-    text: &'static str,
-) -> StoreResult<HashMap<MachineId, Vec<String>>> {
+fn grouped(texts: Vec<(MachineId, String)>) -> HashMap<MachineId, Vec<String>> {
     let mut groups: HashMap<MachineId, Vec<String>> = HashMap::new();
-    for row in rows.map_err(failed)? {
-        groups.entry(id(&row, "machine_id")?).or_default().push(get(&row, text)?);
+    for (machine, text) in texts {
+        groups.entry(machine).or_default().push(text);
     }
-    Ok(groups)
+    groups
 }
 
 impl SqlStore {
@@ -67,11 +69,12 @@ impl SqlStore {
         let powers = sql(
             "SELECT machine_id, state, at FROM machine_power WHERE machine_id >= $1 AND machine_id <= $2",
         );
-        let mut holders = grouped(holders.bind(first).bind(last).fetch_all(&self.read).await, "name")?;
-        let mut tags = grouped(tags.bind(first).bind(last).fetch_all(&self.read).await, "tag")?;
-        let powers = all(powers.bind(first).bind(last).fetch_all(&self.read).await, |row| {
-            Ok((id::<Machine>(row, "machine_id")?, seen(row)?))
-        })?;
+        let queries = [holders, tags, powers].map(|query| query.bind(first).bind(last));
+        let mut outcomes = together(&self.read, queries.into()).await?;
+        let holders = next(&mut outcomes, |row| Ok((of_row(row)?, get(row, "name")?)))?;
+        let tags = next(&mut outcomes, |row| Ok((of_row(row)?, get(row, "tag")?)))?;
+        let powers = next(&mut outcomes, |row| Ok((of_row(row)?, seen(row)?)))?;
+        let (mut holders, mut tags) = (grouped(holders), grouped(tags));
         let powers: HashMap<MachineId, SeenPower> = powers.into_iter().collect();
         let overview = |view: MachineView| {
             let id = view.machine.id;

@@ -9,8 +9,7 @@ use tokio::sync::{Mutex as Turns, oneshot};
 
 use super::database::Pool;
 use super::query::Query;
-use super::statement::failed;
-use super::{events, unreferred};
+use super::{events, failed, unreferred};
 
 /// How many journals one transaction writes at most.
 const MOST: usize = 16;
@@ -45,8 +44,7 @@ impl Recorder {
             };
             write_all(&pool, next).await;
         });
-        let cut = |_| StoreError::Unavailable("the server is ending".into());
-        answered.await.unwrap_or_else(|error| Err(cut(error)))
+        answered.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the server is ending".into())))
     }
 
     fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {

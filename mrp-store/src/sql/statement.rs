@@ -1,5 +1,7 @@
 //! Running statements, and what their failures mean to the caller.
 
+use std::vec::IntoIter;
+
 use mrp_core::event::Journal;
 use mrp_core::id::Id;
 use mrp_core::store::{Seen, StoreError, StoreResult};
@@ -7,7 +9,8 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
 
 use super::builder::QueryBuilder;
-use super::query::Query;
+use super::database::Pool;
+use super::query::{Outcome, Query, Wanted};
 use super::rows::first;
 use super::{Row, Tx, claims, events, sql};
 
@@ -76,6 +79,20 @@ pub(super) fn all<T>(
     read: fn(&Row) -> StoreResult<T>,
 ) -> StoreResult<Vec<T>> {
     rows.map_err(failed)?.iter().map(read).collect()
+}
+
+/// What queries give that do not depend on each other: one after another, on SQLite in one go. [`next`] reads it.
+pub(super) async fn together(pool: &Pool, queries: Vec<Query<'_>>) -> StoreResult<IntoIter<Outcome>> {
+    Ok(pool.run(queries, Wanted::All).await.map_err(failed)?.into_iter())
+}
+
+/// Reads the rows of the next query into nouns.
+pub(super) fn next<T>(
+    outcomes: &mut IntoIter<Outcome>,
+    read: fn(&Row) -> StoreResult<T>,
+) -> StoreResult<Vec<T>> {
+    let outcome = outcomes.next().ok_or_else(|| StoreError::Internal("a query gave nothing".into()))?;
+    outcome.rows.iter().map(read).collect()
 }
 
 /// Reads at most one row into a noun.

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::stream;
-use mrp_core::api::{self, ConsoleLineKind};
+use mrp_core::api;
 use mrp_core::console::{Frame, FrameContent};
 use mrp_core::id::Timestamp;
 use mrp_core::run::RunId;
@@ -164,7 +164,7 @@ impl Format {
                 (Format::Raw, FrameContent::Output(bytes)) => written.extend_from_slice(bytes),
                 (Format::Raw, _) => {}
                 (Format::Lines, content) => {
-                    let (_, bytes) = parts(content);
+                    let (_, bytes) = content.parts();
                     let _ = write!(written, "{} ", frame.at);
                     written.extend_from_slice(bytes);
                     written.push(b'\n');
@@ -180,16 +180,8 @@ impl Format {
     }
 }
 
-fn parts(content: &FrameContent) -> (ConsoleLineKind, &[u8]) {
-    match content {
-        FrameContent::Output(bytes) => (ConsoleLineKind::Output, bytes),
-        FrameContent::Typed(bytes) => (ConsoleLineKind::Typed, bytes),
-        FrameContent::Mark(text) => (ConsoleLineKind::Mark, text.as_bytes()),
-    }
-}
-
 fn line(frame: &Frame, run: Option<RunId>) -> api::ConsoleLine {
-    let (kind, bytes) = parts(&frame.content);
+    let (kind, bytes) = frame.content.parts();
     let (text, base64) = match std::str::from_utf8(bytes) {
         Ok(text) => (Some(text.to_owned()), None),
         Err(_) => (None, Some(STANDARD.encode(bytes))),

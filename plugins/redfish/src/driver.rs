@@ -64,15 +64,10 @@ impl Bmc for RedfishBmc {
     }
 
     async fn set_power(&self, node: &Node, action: PowerAction) -> Result<(), BmcError> {
-        let operation = match action {
-            PowerAction::On => "switching on",
-            PowerAction::Off => "switching off",
-            PowerAction::Cycle => "the power cycle (it may have been carried out)",
-            PowerAction::Reset => "the reset (it may have been carried out)",
-            PowerAction::Soft => "the soft shutdown (it may have been carried out)",
-        };
-        self.bounded(operation, async { power::set(&self.service, &self.system(node).await?, action).await })
-            .await
+        self.bounded(action.operation(), async {
+            power::set(&self.service, &self.system(node).await?, action).await
+        })
+        .await
     }
 
     async fn set_boot(&self, node: &Node, boot: Option<BootOverride>) -> Result<(), BmcError> {
