@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::answer_file::AnswerFileKind;
+use crate::firmware::IPXE_SCRIPT;
 use crate::mac::MacAddr;
 
 /// The language of a boot loader's configuration.
@@ -55,6 +56,7 @@ pub enum BootPath {
 ///
 /// GRUB: `…/01-<mac>` after a slash as mr-provisioner's loader asks, `…grub.cfg-01-<mac>` as stock GRUB asks, `…/grub.cfg`.
 /// PXELINUX: `pxelinux.cfg/01-<mac>` and `pxelinux.cfg/default`. iPXE: `…/<mac>.ipxe`, `boot.ipxe`.
+/// What DHCP names first is in [`firmware`](crate::firmware).
 pub fn parse_path(path: &str) -> BootPath {
     let path = path.trim_start_matches('/');
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty() && *s != ".").collect();
@@ -78,23 +80,13 @@ pub fn parse_path(path: &str) -> BootPath {
     }
     match *name {
         "grub.cfg" | "efidefault" => return BootPath::Config { dialect: Dialect::Grub, mac: None },
-        "boot.ipxe" => return BootPath::Config { dialect: Dialect::Ipxe, mac: None },
+        IPXE_SCRIPT => return BootPath::Config { dialect: Dialect::Ipxe, mac: None },
         _ => {}
     }
     if let Some(mac) = name.strip_suffix(".ipxe").and_then(|name| name.parse().ok()) {
         return BootPath::Config { dialect: Dialect::Ipxe, mac: Some(mac) };
     }
     BootPath::File(segments.join("/"))
-}
-
-/// The names under which firmware asks for its first boot loader, by client architecture (RFC 4578, 2.1; IANA
-/// "Processor Architecture Types"). What `mrp dnsmasq config` tells dnsmasq.
-pub const LOADERS: [(u16, &str); 4] =
-    [(0, "pxelinux.0"), (7, "bootx64.efi"), (9, "bootx64.efi"), (11, "bootaa64.efi")];
-
-/// True for a name of [`LOADERS`]: a machine gets its subarch's loader under it.
-pub fn is_loader_name(file_name: &str) -> bool {
-    LOADERS.iter().any(|(_, name)| *name == file_name)
 }
 
 /// What a boot loader is told.
@@ -107,6 +99,11 @@ pub enum BootPlan {
     },
     /// Boot a kernel.
     Linux(Linux),
+    /// Load the machine's own boot loader, which asks again: what an iPXE in a network card's ROM is told.
+    Chain {
+        /// Path of the loader below the root of TFTP.
+        loader: String,
+    },
 }
 
 /// A kernel to boot and its command line.

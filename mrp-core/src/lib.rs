@@ -22,6 +22,7 @@ pub mod console;
 pub mod dhcp;
 pub mod error;
 pub mod event;
+pub mod firmware;
 pub mod governor;
 pub mod health;
 pub mod id;

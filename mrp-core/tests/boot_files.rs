@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use mrp_core::Error;
 use mrp_core::event::EventKind;
-use mrp_core::image::ImageKind;
+use mrp_core::image::{Image, ImageKind};
+use mrp_core::service::archs::SubarchSpec;
 use mrp_core::service::machines::Settings;
 
 mod lab;
@@ -57,6 +58,29 @@ async fn a_kernel_of_another_machine_is_refused() {
         let missing = lab.fetch_from(STRANGER, path).await;
         assert!(matches!(missing, Err(Error::NotFound { .. })), "{path}: {missing:?}");
     }
+}
+
+#[tokio::test]
+async fn an_ipxe_of_the_network_card_loads_the_machines_own_loader_and_boots_where_that_is_ipxe() {
+    let (lab, node, _) = two().await;
+    let asked = async || lab::text(lab.fetch(&node, "boot.ipxe").await.unwrap());
+    assert_eq!(asked().await, format!("chain: {}", lab.loader.name));
+    let subarch = lab.mrp.archs().subarchs(&lab.alice).await.unwrap().remove(0);
+    let give = async |loader: Option<&Image>| {
+        let bootloader = loader.map(|image| image.id);
+        let (name, description, efi_boot) = (subarch.name.clone(), String::new(), true);
+        let spec = SubarchSpec { name, description, bootloader, efi_boot };
+        lab.mrp.archs().update_subarch(&lab.admin, subarch.id, "x86_64", spec).await.unwrap();
+    };
+    let ipxe = upload(&lab.mrp, &lab.admin, "snponly.efi", ImageKind::BootLoader, true).await;
+    for loader in [Some(&ipxe), None] {
+        give(loader).await;
+        assert!(asked().await.starts_with(&format!("linux: {}", node.kernel.name)), "{loader:?}");
+    }
+    give(Some(&lab.loader)).await;
+    let off = Settings { netboot: Some(false), ..Settings::default() };
+    lab.mrp.machines().set(&lab.alice, node.id, off).await.unwrap();
+    assert_eq!(asked().await, "local: netboot is off");
 }
 
 #[tokio::test]

@@ -96,6 +96,7 @@ fn the_printed_configuration_names_loaders_hosts_and_script() {
     let config = ServerConfig {
         hosts: "/var/lib/mrp/dnsmasq/hosts".into(),
         next_server: Some("10.0.0.1".parse().unwrap()),
+        http_base: Some("http://10.0.0.1:8081/boot".into()),
         script: "/usr/local/lib/mrp/dnsmasq-event".into(),
         event_command: ["/usr/bin/mrp", "dnsmasq-event", "--url", "http://it's/"].map(str::to_owned).to_vec(),
     };
@@ -104,9 +105,14 @@ fn the_printed_configuration_names_loaders_hosts_and_script() {
         text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
     for line in [
         "dhcp-match=set:mrp-arch-7,option:client-arch,7",
-        "dhcp-boot=tag:mrp-arch-7,bootx64.efi,,10.0.0.1",
-        "dhcp-boot=tag:mrp-arch-0,pxelinux.0,,10.0.0.1",
-        "dhcp-boot=tag:mrp-arch-11,bootaa64.efi,,10.0.0.1",
+        "dhcp-boot=tag:mrp-arch-7,tag:!mrp-ipxe,bootx64.efi,,10.0.0.1",
+        "dhcp-boot=tag:mrp-arch-0,tag:!mrp-ipxe,pxelinux.0,,10.0.0.1",
+        "dhcp-boot=tag:mrp-arch-11,tag:!mrp-ipxe,bootaa64.efi,,10.0.0.1",
+        "dhcp-userclass=set:mrp-ipxe,iPXE",
+        "dhcp-boot=tag:mrp-ipxe,http://10.0.0.1:8081/boot/boot.ipxe,,10.0.0.1",
+        "dhcp-option-force=tag:mrp-arch-16,option:vendor-class,HTTPClient",
+        "dhcp-boot=tag:mrp-arch-16,tag:!mrp-ipxe,http://10.0.0.1:8081/boot/bootx64.efi,,10.0.0.1",
+        "dhcp-boot=tag:mrp-arch-19,tag:!mrp-ipxe,http://10.0.0.1:8081/boot/bootaa64.efi,,10.0.0.1",
         "dhcp-hostsdir=/var/lib/mrp/dnsmasq",
         "dhcp-script=/usr/local/lib/mrp/dnsmasq-event",
         "script-on-renewal",
@@ -118,7 +124,13 @@ fn the_printed_configuration_names_loaders_hosts_and_script() {
         config.script(),
         "#!/bin/sh\nexec /usr/bin/mrp dnsmasq-event --url 'http://it'\\''s/' \"$@\"\n"
     );
-    assert!(ServerConfig { next_server: None, ..config }.text().contains("mrp-arch-9,bootx64.efi\n"));
+    let unknown = ServerConfig { next_server: None, http_base: None, ..config }.text();
+    assert!(unknown.contains("mrp-arch-9,tag:!mrp-ipxe,bootx64.efi\n"), "{unknown}");
+    assert!(unknown.contains("dhcp-boot=tag:mrp-ipxe,boot.ipxe\n"), "{unknown}");
+    assert!(
+        !unknown.contains("dhcp-boot=tag:mrp-arch-16") && unknown.contains("with boot.next_server set"),
+        "{unknown}"
+    );
 }
 
 fn event(args: &str, env: &[(&str, &str)]) -> Result<Option<ScriptEvent>, ScriptError> {

@@ -11,6 +11,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use mrp_core::dhcp::{DhcpBackend, DhcpHost};
+use mrp_core::firmware::{ClientFirmware, FIRMWARE};
 use mrp_netboot::dnsmasq::{Action, DnsmasqBackend, ScriptEvent, ServerConfig};
 
 const MAC: &str = "52:54:00:00:00:01";
@@ -98,6 +99,7 @@ impl Dnsmasq {
         let config = ServerConfig {
             hosts: path("dnsmasq/hosts"),
             next_server: Some("10.0.0.9".parse().unwrap()),
+            http_base: Some("http://10.0.0.9:8081/boot".into()),
             script: path("script"),
             event_command: ["/bin/sh", "-c", record, &log.display().to_string()].map(str::to_owned).to_vec(),
         };
@@ -152,7 +154,7 @@ impl Dnsmasq {
         executable(
             &script,
             &format!(
-                "#!/bin/sh\n[ \"$1\" = bound ] && env | grep -E '^(ip|siaddr|bootfile)=' > {}\nexit 0\n",
+                "#!/bin/sh\n[ \"$1\" = bound ] && env | grep -E '^(ip|siaddr|bootfile|vendor)=' > {}\nexit 0\n",
                 told.display()
             ),
         );
@@ -245,16 +247,36 @@ async fn reserved_addresses_reach_clients_and_changes_too() {
     assert!(dnsmasq.is_alive(), "{}", dnsmasq.read("log"));
 }
 
+fn hex(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_architecture_gets_its_boot_loader() {
     let mut dnsmasq = Dnsmasq::start("arch").await;
-    for (architecture, file) in mrp_core::boot::LOADERS {
-        let (option, class) =
-            (format!("0x5d:{architecture:04x}"), format!("PXEClient:Arch:{architecture:05}:UNDI:003000"));
-        let told = dnsmasq.client(&["-x", &option, "-V", &class, "-O", "bootfile"]);
-        assert!(has(&told, &format!("bootfile={file}")) && has(&told, "siaddr=10.0.0.9"), "{told}");
+    for firmware in FIRMWARE {
+        let class = if firmware.http { "HTTPClient" } else { "PXEClient" };
+        let class = format!("{class}:Arch:{:05}:UNDI:003000", firmware.architecture);
+        for user_class in ["", "iPXE"] {
+            let client = ClientFirmware {
+                architecture: Some(firmware.architecture),
+                vendor_class: class.as_bytes(),
+                user_class: user_class.as_bytes(),
+            };
+            let expected = client.boot_file("http://10.0.0.9:8081/boot").unwrap();
+            let option = format!("0x5d:{:04x}", firmware.architecture);
+            let user = format!("0x4d:{}", hex(user_class));
+            let mut query = vec!["-x", &option, "-V", &class, "-O", "bootfile", "-O", "60"];
+            if !user_class.is_empty() {
+                query.extend(["-x", &user]);
+            }
+            let told = dnsmasq.client(&query);
+            assert!(has(&told, &format!("bootfile={}", expected.file)), "{query:?} {told}");
+            assert!(has(&told, "siaddr=10.0.0.9"), "{query:?} {told}");
+            assert!(!expected.http_client || has(&told, "vendor=HTTPClient"), "{told}");
+        }
     }
     let told = dnsmasq.client(&["-O", "bootfile"]);
-    assert!(!told.contains("bootfile="), "{told}");
+    assert!(!told.contains("bootfile=") && has(&told, "siaddr=10.0.0.9"), "{told}");
     assert!(dnsmasq.is_alive());
 }

@@ -51,6 +51,8 @@ fn plans() -> Vec<BootPlan> {
             arguments: arguments.into(),
             ..bare.clone()
         }));
+        let http_base = "https://10.0.0.1/boot".into();
+        plans.push(BootPlan::Linux(Linux { http_base, ..bare.clone() }));
         plans.push(BootPlan::Local { reason: format!("{machine} {arguments}") });
     }
     plans

@@ -360,10 +360,12 @@ fn lines_with<'a>(text: &'a str, word: &str) -> Vec<&'a str> {
 fn a_kernel_is_booted_in_each_loaders_language() {
     let plan = BootPlan::Linux(linux());
     let grub = config(Dialect::Grub, &plan);
-    let expected =
-        "linux (tftp)/alice/vmlinuz.11223344 BOOTIF=01-52-54-00-12-34-56 'url=http://h/p;x' 'console=ttyS0'";
-    assert_eq!(lines_with(&grub, "linux"), [expected]);
-    assert_eq!(lines_with(&grub, "initrd"), ["initrd (tftp)/alice/initrd.55667788"]);
+    let roots = ["(http,10.0.0.1:8081)/boot", "(tftp)"];
+    let expected = roots.map(|root| {
+        format!("linux {root}/alice/vmlinuz.11223344 BOOTIF=01-52-54-00-12-34-56 'url=http://h/p;x' 'console=ttyS0'")
+    });
+    assert_eq!(lines_with(&grub, "linux"), expected);
+    assert_eq!(lines_with(&grub, "initrd"), roots.map(|root| format!("initrd {root}/alice/initrd.55667788")));
     assert!(grub.contains("echo 'mrp: node-01 boots alice/vmlinuz.11223344'"), "{grub}");
     let pxelinux = config(Dialect::Pxelinux, &plan);
     assert_eq!(lines_with(&pxelinux, "LINUX"), ["LINUX /alice/vmlinuz.11223344"]);
@@ -381,7 +383,9 @@ fn a_kernel_alone_is_booted() {
     let bare = Linux { initrd: None, mac: None, arguments: String::new(), ..linux() };
     let plan = BootPlan::Linux(bare);
     let grub = config(Dialect::Grub, &plan);
-    assert_eq!(lines_with(&grub, "linux"), ["linux (tftp)/alice/vmlinuz.11223344"]);
+    let expected =
+        ["(http,10.0.0.1:8081)/boot", "(tftp)"].map(|root| format!("linux {root}/alice/vmlinuz.11223344"));
+    assert_eq!(lines_with(&grub, "linux"), expected);
     assert!(lines_with(&grub, "initrd").is_empty());
     assert!(!config(Dialect::Pxelinux, &plan).contains("APPEND"));
     let ipxe = config(Dialect::Ipxe, &plan);
@@ -389,6 +393,30 @@ fn a_kernel_alone_is_booted() {
         lines_with(&ipxe, "kernel"),
         ["kernel http://10.0.0.1:8081/boot/alice/vmlinuz.11223344 || goto failed"]
     );
+}
+
+#[test]
+fn grub_has_no_http_where_the_server_has_another_protocol() {
+    for http_base in
+        ["https://10.0.0.1:8081/boot", "http://[fd77::1]:8081/boot", "http://a@b/boot", "http:///boot"]
+    {
+        let plan = BootPlan::Linux(Linux { http_base: http_base.into(), ..linux() });
+        let kernel = format!("linux (tftp)/{}", linux().kernel);
+        let grub = config(Dialect::Grub, &plan);
+        let lines = lines_with(&grub, "linux");
+        assert!(lines.len() == 1 && lines[0].starts_with(&kernel), "{http_base} {grub}");
+    }
+}
+
+#[test]
+fn ipxe_is_told_to_load_another_loader() {
+    let plan = BootPlan::Chain { loader: "admin/my loader ${x}.0".into() };
+    let ipxe = config(Dialect::Ipxe, &plan);
+    assert_eq!(
+        lines_with(&ipxe, "chain"),
+        ["chain tftp://${next-server}/admin/my%20loader%20%24%7Bx%7D.0 ||"]
+    );
+    assert!(lines_with(&ipxe, "kernel").is_empty() && lines_with(&ipxe, "sanboot").is_empty(), "{ipxe}");
 }
 
 #[test]

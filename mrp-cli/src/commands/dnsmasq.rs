@@ -68,6 +68,7 @@ impl PrintConfig {
         let server = ServerConfig {
             hosts: Files::of(&config).dnsmasq_hosts(&config),
             next_server: config.boot.next_server,
+            http_base: (!machines.ip().is_loopback()).then(|| format!("http://{machines}/boot")),
             script: self.script,
             event_command,
         };

@@ -12,11 +12,10 @@ use serde_json::{Value, json};
 use crate::actor::Actor;
 use crate::answer_file::AnswerFileKind;
 use crate::blob::Blob;
-use crate::boot::{
-    BootPath, BootPlan, Dialect, Linux, Transport, answer_file_options, is_loader_name, parse_path,
-};
+use crate::boot::{BootPath, BootPlan, Dialect, Linux, Transport, answer_file_options, parse_path};
 use crate::error::Error;
 use crate::event::{EventKind, Journal, NewEvent};
+use crate::firmware::{is_ipxe_name, is_loader_name};
 use crate::image::{Image, ImageKind};
 use crate::mac::MacAddr;
 use crate::machine::{InterfaceView, Machine, MachineId};
@@ -394,10 +393,14 @@ impl Boot<'_> {
         let (plan, text) = match client {
             None => (BootPlan::Local { reason: "this machine is unknown here".into() }, None),
             Some(client) => {
-                let plan = self.plan(request, client).await?;
+                let plan = match self.own_loader(dialect, client).await? {
+                    Some(loader) => BootPlan::Chain { loader },
+                    None => self.plan(request, client).await?,
+                };
                 let told = match &plan {
                     BootPlan::Local { reason } => format!("told to boot its local disk: {reason}"),
                     BootPlan::Linux(linux) => format!("told to boot {}", linux.kernel),
+                    BootPlan::Chain { loader } => format!("told to load its boot loader {loader}"),
                 };
                 (plan, Some(told))
             }
@@ -433,6 +436,20 @@ impl Boot<'_> {
         let data = json!({"what": what, "line": error.line, "client": client});
         let event = self.0.machine_event(machine, kind, message.clone(), data);
         self.0.note_machine(machine, Observation::Unrenderable { message }, Some(event)).await
+    }
+
+    /// The boot loader that an iPXE is to load: its machine's, where that is not iPXE itself and has something to load.
+    async fn own_loader(&self, dialect: Dialect, client: &Client) -> Result<Option<String>, Error> {
+        if dialect != Dialect::Ipxe || !client.machine.netboot.is_on() {
+            return Ok(None);
+        }
+        let loader = self.0.subarch_of(&client.machine).await?.and_then(|subarch| subarch.bootloader);
+        let image = match loader {
+            Some(id) => self.0.store().image(id).await?,
+            None => None,
+        };
+        let is_ipxe = |name: &str| is_ipxe_name(name.rsplit('/').next().unwrap_or(name));
+        Ok(image.map(|image| image.name).filter(|name| !is_ipxe(name)))
     }
 
     async fn plan(&self, request: &BootRequest, client: &Client) -> Result<BootPlan, Error> {

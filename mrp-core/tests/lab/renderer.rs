@@ -12,6 +12,7 @@ impl Renderer for PlainRenderer {
     fn boot_config(&self, _dialect: Dialect, plan: &BootPlan) -> Result<String, RenderError> {
         Ok(match plan {
             BootPlan::Local { reason } => format!("local: {reason}"),
+            BootPlan::Chain { loader } => format!("chain: {loader}"),
             BootPlan::Linux(linux) if linux.arguments.contains('\\') => {
                 return Err(RenderError { message: "a backslash cannot be passed".into(), line: None });
             }

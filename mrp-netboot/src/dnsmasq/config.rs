@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use mrp_core::boot::LOADERS;
+use mrp_core::firmware::{FIRMWARE, HTTP_CLIENT, IPXE_SCRIPT, IPXE_USER_CLASS};
 
 /// What `mrp dnsmasq config` prints: a piece of configuration for the site's dnsmasq, and what belongs beside it.
 #[derive(Debug, Clone, Default)]
@@ -13,6 +13,8 @@ pub struct ServerConfig {
     pub hosts: PathBuf,
     /// The TFTP server; `None` where mrp runs on dnsmasq's own machine.
     pub next_server: Option<IpAddr>,
+    /// Base URL of boot files by HTTP; `None` where the address is not known at which machines reach mrp.
+    pub http_base: Option<String>,
     /// Where the small script is to be put that dnsmasq runs for each lease.
     pub script: PathBuf,
     /// What that script runs: `mrp dnsmasq-event` with its options. dnsmasq's arguments are added.
@@ -23,16 +25,7 @@ impl ServerConfig {
     /// The configuration for dnsmasq, with the script and the systemd units as comments.
     pub fn text(&self) -> String {
         let hosts = self.hosts.parent().unwrap_or(&self.hosts).display();
-        let mut text = String::from(
-            "# Boot loaders by the client's architecture (option 93). Whether a machine netboots, and what, is decided by\n\
-             # mrp when its boot loader asks; nothing here changes for that.\n",
-        );
-        let server = self.next_server.map(|address| format!(",,{address}")).unwrap_or_default();
-        for (architecture, file) in LOADERS {
-            let _ =
-                writeln!(text, "dhcp-match=set:mrp-arch-{architecture},option:client-arch,{architecture}");
-            let _ = writeln!(text, "dhcp-boot=tag:mrp-arch-{architecture},{file}{server}");
-        }
+        let mut text = self.loaders();
         let _ = write!(
             text,
             "\n# Addresses of machines: mrp writes the file {}. The folder must exist before dnsmasq starts, and\n\
@@ -51,6 +44,43 @@ impl ServerConfig {
             self.script.display()
         );
         text + &commented(&self.beside())
+    }
+
+    /// The boot file of each firmware.
+    fn loaders(&self) -> String {
+        let mut text = String::from(
+            "# Boot loaders by the client's architecture (option 93). Whether a machine netboots, and what, is decided by\n\
+             # mrp when its boot loader asks; nothing here changes for that. iPXE gets a script, from a network card's ROM too.\n",
+        );
+        let server = self.next_server.map(|address| format!(",,{address}")).unwrap_or_default();
+        let script = self.url(IPXE_SCRIPT).unwrap_or_else(|| IPXE_SCRIPT.to_owned());
+        let _ = writeln!(text, "dhcp-userclass=set:mrp-ipxe,{IPXE_USER_CLASS}");
+        let _ = writeln!(text, "dhcp-boot=tag:mrp-ipxe,{script}{server}");
+        for firmware in FIRMWARE {
+            let tag = format!("mrp-arch-{}", firmware.architecture);
+            let file =
+                if firmware.http { self.url(firmware.loader) } else { Some(firmware.loader.to_owned()) };
+            let Some(file) = file else { continue };
+            let _ = writeln!(text, "dhcp-match=set:{tag},option:client-arch,{}", firmware.architecture);
+            if firmware.http {
+                let _ = writeln!(text, "dhcp-option-force=tag:{tag},option:vendor-class,{HTTP_CLIENT}");
+            }
+            let _ = writeln!(text, "dhcp-boot=tag:{tag},tag:!mrp-ipxe,{file}{server}");
+        }
+        match self.next_server {
+            // GRUB asks DHCP itself after UEFI's HTTP boot, without saying what it is.
+            Some(address) => {
+                let _ = writeln!(text, "# For those that ask for no boot file, but for the server:\ndhcp-boot=,,{address}");
+            }
+            None => text.push_str(
+                "# mrp's own address is not known: with boot.next_server set, UEFI HTTP boot is configured here too.\n",
+            ),
+        }
+        text
+    }
+
+    fn url(&self, name: &str) -> Option<String> {
+        Some(format!("{}/{name}", self.http_base.as_deref()?.trim_end_matches('/')))
     }
 
     /// The script that dnsmasq runs; make it executable.

@@ -79,6 +79,7 @@ impl BootTemplates {
         let values = match plan {
             BootPlan::Local { reason } => BTreeMap::from([("message", Some(local_message(dialect, reason)))]),
             BootPlan::Linux(linux) => linux_values(dialect, linux)?,
+            BootPlan::Chain { loader } => chain_values(dialect, loader)?,
         };
         let template = self.0.get_template(name).map_err(|error| template_error(&error))?;
         template.render(Value::from(Serde(&values))).map_err(|error| template_error(&error))
@@ -93,7 +94,7 @@ fn syntax() -> SyntaxConfig {
 }
 
 /// Plans that show at start whether a template renders.
-fn samples() -> [BootPlan; 3] {
+fn samples() -> [BootPlan; 4] {
     let bare = Linux {
         machine: "machine".into(),
         kernel: "owner/linux.00000000".into(),
@@ -108,7 +109,8 @@ fn samples() -> [BootPlan; 3] {
         arguments: "quiet".into(),
         ..bare.clone()
     };
-    [BootPlan::Local { reason: "reason".into() }, BootPlan::Linux(bare), BootPlan::Linux(full)]
+    let chain = BootPlan::Chain { loader: "owner/loader.00000000".into() };
+    [BootPlan::Local { reason: "reason".into() }, BootPlan::Linux(bare), BootPlan::Linux(full), chain]
 }
 
 fn read_folder(folder: &Path) -> Result<BTreeMap<String, String>, TemplateError> {
@@ -138,6 +140,19 @@ fn local_message(dialect: Dialect, reason: &str) -> String {
     text(dialect, &format!("mrp: this machine boots its local disk: {reason}"))
 }
 
+fn chain_values(
+    dialect: Dialect,
+    loader: &str,
+) -> Result<BTreeMap<&'static str, Option<String>>, RenderError> {
+    let message = text(dialect, &format!("mrp: this machine loads {loader}"));
+    let mut values = BTreeMap::from([("message", Some(message))]);
+    // Only iPXE is told to load another loader: the others are what it would load.
+    if dialect == Dialect::Ipxe {
+        values.insert("loader", Some(quote::url("", loader)?.trim_start_matches('/').to_owned()));
+    }
+    Ok(values)
+}
+
 fn linux_values(
     dialect: Dialect,
     linux: &Linux,
@@ -153,11 +168,18 @@ fn linux_values(
         Dialect::Pxelinux => quote::pxelinux_arguments(&linux.arguments)?,
         Dialect::Ipxe => quote::ipxe_arguments(&linux.arguments)?,
     };
+    // GRUB may have HTTP, whose transfers do not wait for each block as its TFTP does.
+    let by_http = |path: &str| match dialect {
+        Dialect::Grub => quote::grub_http(&linux.http_base, path),
+        Dialect::Pxelinux | Dialect::Ipxe => Ok(None),
+    };
     let message = text(dialect, &format!("mrp: {} boots {}", linux.machine, linux.kernel));
     Ok(BTreeMap::from([
         ("message", Some(message)),
         ("kernel", Some(file(&linux.kernel)?)),
         ("initrd", linux.initrd.as_deref().map(file).transpose()?),
+        ("kernel_http", by_http(&linux.kernel)?),
+        ("initrd_http", linux.initrd.as_deref().map(by_http).transpose()?.flatten()),
         ("bootif", linux.mac.map(|mac| format!("BOOTIF=01-{}", mac.dashed()))),
         ("arguments", Some(arguments).filter(|_| !linux.arguments.is_empty())),
         ("http_base", Some(quote::url(&linux.http_base, "")?.trim_end_matches('/').to_owned())),

@@ -62,6 +62,19 @@ pub(super) fn grub_word(text: &str) -> Result<String, RenderError> {
     Ok(if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { grub_quoted(text) })
 }
 
+/// A file below a base URL as GRUB names it: `(http,10.0.0.1:8081)/boot/linux`. `None` where GRUB's HTTP cannot: it has no
+/// TLS, and takes no IPv6 address with a port.
+pub(super) fn grub_http(base: &str, path: &str) -> Result<Option<String>, RenderError> {
+    let url = url(base, path)?;
+    let Some((server, path)) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')) else {
+        return Ok(None);
+    };
+    if server.is_empty() || server.contains(['[', '@', ',', ')']) {
+        return Ok(None);
+    }
+    grub_word(&format!("(http,{server})/{path}")).map(Some)
+}
+
 /// A kernel command line as arguments of GRUB's `linux`.
 pub(super) fn grub_arguments(text: &str) -> Result<String, RenderError> {
     let text = one_line("the kernel options", text)?;

@@ -13,6 +13,7 @@ impl Renderer for PlainRenderer {
     fn boot_config(&self, dialect: Dialect, plan: &BootPlan) -> Result<String, RenderError> {
         Ok(match plan {
             BootPlan::Local { reason } => format!("{dialect:?} local: {reason}\n"),
+            BootPlan::Chain { loader } => format!("{dialect:?} chain: {loader}\n"),
             BootPlan::Linux(linux) => {
                 format!("{dialect:?} {} {:?} {}\n", linux.kernel, linux.initrd, linux.arguments)
             }
