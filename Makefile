@@ -51,7 +51,7 @@ unit: build
 # Against programs that are not ours: sushy-tools' Redfish, ipmi_sim, ipmitool, ipmipower, GRUB's parser, PostgreSQL, dnsmasq, tftp, atftp; cargo, for a new plugin.
 real: build packages root
 	$(CARGO) test --locked --workspace --test ipmi_sim --test tools --test real_loaders --test real_postgres --test real_cluster --test real_servers --test real_import --test real_replay --test real_plugin_new --test real_redfish
-	$(RUN_AS_ROOT) $(CARGO) test --locked --workspace --test real_tftp --test real_dnsmasq
+	$(RUN_AS_ROOT) $(CARGO) test --locked --workspace --test real_tftp --test real_dnsmasq --test real_observer
 
 # Images in a bucket, against moto's S3 server from PyPI.
 s3: toolchain packages

@@ -1,7 +1,7 @@
 //! `mrp.toml`: every key optional, `MRP_SECTION__KEY` overrides, an unknown key is an error that names the nearest one.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -140,6 +140,10 @@ pub struct DhcpSection {
     pub dnsmasq_hosts: Option<PathBuf>,
     /// Command that makes dnsmasq read its host file again; none where a systemd path unit does.
     pub dnsmasq_reload: Vec<String>,
+    /// Interfaces on which DHCP is observed; by default every Ethernet interface that is up and has an IPv4 address.
+    pub observe: Option<Vec<String>>,
+    /// The DHCP servers that belong here, by their server identifiers.
+    pub servers: Vec<Ipv4Addr>,
 }
 
 /// Which DHCP server is steered.
@@ -257,7 +261,13 @@ impl Default for TftpSection {
 
 impl Default for DhcpSection {
     fn default() -> Self {
-        Self { backend: DhcpKind::None, dnsmasq_hosts: None, dnsmasq_reload: Vec::new() }
+        Self {
+            backend: DhcpKind::None,
+            dnsmasq_hosts: None,
+            dnsmasq_reload: Vec::new(),
+            observe: None,
+            servers: Vec::new(),
+        }
     }
 }
 

@@ -22,8 +22,10 @@ use mrp_core::{Provisioner, Settings};
 use mrp_netboot::boot_source::BootSource;
 use mrp_netboot::dnsmasq::DnsmasqBackend;
 use mrp_netboot::neighbours::KernelNeighbours;
+use mrp_netboot::observer::{ObserverConfig, ObserverHandle};
 use mrp_netboot::render::MiniRenderer;
 use mrp_netboot::tftp::{TftpConfig, TftpHandle, TftpServer};
+use mrp_netboot::vendors::IeeeVendors;
 use mrp_redfish::RedfishBmc;
 use mrp_store::{ConsoleLimits, FsBlobs, FsConsoles, ImageFolder, MrProvisioner, PostgresState, SqlStore};
 use mrp_web::{Listener, MachineConfig, PeopleConfig, Tls, Web};
@@ -157,6 +159,8 @@ pub struct Server {
     pub peer_web: Option<Web>,
     /// TFTP, unless it is off or could not be had.
     pub tftp: Option<TftpHandle>,
+    /// The observer of DHCP, unless it is off or may not listen.
+    pub observer: Option<ObserverHandle>,
     /// What cannot be done, and how to grant it.
     pub warnings: Vec<String>,
     /// The first admin's password, if this was the first start.
@@ -381,6 +385,7 @@ async fn builder(config: &Config, drivers: Drivers) -> Result<mrp_core::service:
         .dhcp(dhcp)
         .renderer(renderer)
         .neighbours(KernelNeighbours)
+        .vendors(IeeeVendors::default())
         .key(key)
         .settings(settings))
 }
@@ -430,17 +435,21 @@ impl Server {
             }
             None => None,
         };
-        let metrics = tftp.as_ref().map(TftpHandle::metrics);
+        let observer = if netboot { observe_or_warn(&config, &provisioner, &mut warnings)? } else { None };
+        let metrics =
+            (tftp.as_ref().map(TftpHandle::metrics), observer.as_ref().map(ObserverHandle::metrics));
         let people = PeopleConfig {
             metrics_from: config.web.metrics_from.clone(),
             extra_metrics: Some(Arc::new(move || {
-                metrics.as_ref().map(ToString::to_string).unwrap_or_default()
+                let (tftp, dhcp) = &metrics;
+                let tftp = tftp.as_ref().map(ToString::to_string).unwrap_or_default();
+                tftp + &dhcp.as_ref().map(ToString::to_string).unwrap_or_default()
             })),
         };
         let web = web_listener.map(|door| door.serve_people(provisioner.clone(), people));
         let machine_web = machine_listener.map(|door| door.serve_machines(provisioner.clone(), machines));
         let peer_web = peer_listener.map(|door| door.serve_peers(provisioner.clone()));
-        Ok(Self { provisioner, web, machine_web, peer_web, tftp, warnings, first_password, lock })
+        Ok(Self { provisioner, web, machine_web, peer_web, tftp, observer, warnings, first_password, lock })
     }
 
     /// Serves until told to stop, then ends cleanly: transfers and requests in flight get a moment, BMC sessions are closed.
@@ -458,6 +467,7 @@ impl Server {
                 tracing::error!(%error, "a server task failed");
             }
         }
+        drop(self.observer);
         if let Some(tftp) = self.tftp {
             tftp.stop().await;
         }
@@ -507,11 +517,42 @@ fn bind_tftp_or_warn(config: &Config, warnings: &mut Vec<String>) -> Result<Opti
     }
 }
 
+fn observe_or_warn(
+    config: &Config,
+    provisioner: &Provisioner,
+    warnings: &mut Vec<String>,
+) -> Result<Option<ObserverHandle>> {
+    let (interfaces, servers) = (config.dhcp.observe.clone(), config.dhcp.servers.clone());
+    if interfaces.as_ref().is_some_and(Vec::is_empty) {
+        return Ok(None);
+    }
+    match ObserverHandle::start(ObserverConfig { interfaces, servers }, provisioner.clone()) {
+        Ok(observer) => Ok(Some(observer)),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            warnings.push(format!(
+                "DHCP is not observed: this user may not listen to the network. {}",
+                how_to_grant_observer()
+            ));
+            Ok(None)
+        }
+        Err(error) => Err(error).context("dhcp.observe"),
+    }
+}
+
 /// What lets an ordinary user listen on port 69.
 pub fn how_to_grant_tftp() -> String {
+    format!("{}; or set tftp.listen to a port above 1023", how_to_grant())
+}
+
+/// What lets an ordinary user listen to DHCP.
+pub fn how_to_grant_observer() -> String {
+    format!("{}; or set dhcp.observe = []", how_to_grant())
+}
+
+fn how_to_grant() -> String {
     let program = std::env::current_exe().map_or_else(|_| "mrp".into(), |path| path.display().to_string());
     format!(
-        "Grant it: sudo setcap cap_net_bind_service,cap_net_admin+ep {program}; or use docs/systemd/mrp.service; or set tftp.listen to a port above 1023"
+        "Grant it: sudo setcap cap_net_bind_service,cap_net_admin,cap_net_raw+ep {program}; or use docs/systemd/mrp.service"
     )
 }
 

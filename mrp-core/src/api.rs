@@ -790,10 +790,16 @@ pub struct Run {
 pub struct Discovered {
     /// MAC address.
     pub mac: String,
+    /// Who made the network card, where the server knows.
+    pub vendor: Option<String>,
     /// Host name it sent.
     pub hostname: Option<String>,
     /// Client architecture (option 93).
     pub client_arch: Option<u16>,
+    /// What that architecture is called.
+    pub client_arch_name: Option<String>,
+    /// Vendor class (option 60).
+    pub vendor_class: Option<String>,
     /// When it last asked.
     pub last_seen: Timestamp,
 }

@@ -1,7 +1,7 @@
 //! The nouns of mrp, their rules, the traits behind which the world lies, and the service layer.
 //!
 //! Nouns, one a file: [`user`], [`token`], [`arch`], [`bmc_entry`], [`network`], [`machine`], [`image`], [`answer_file`], [`run`],
-//! [`event`], [`lease`], [`console`], [`claim`]. Traits: [`bmc`], [`store`], [`blob`], [`dhcp`], [`render`], [`clock`], [`peer`].
+//! [`event`], [`lease`], [`sighting`], [`console`], [`claim`]. Traits: [`bmc`], [`store`], [`blob`], [`dhcp`], [`render`], [`clock`], [`peer`].
 //! Drivers that are not linked in: [`plugin`].
 //! In front of each BMC stands its [`governor`], which knows its [`health`].
 //! What a client that netboots gets is decided in [`boot`] and in the service.
@@ -43,6 +43,7 @@ pub mod retention;
 pub mod run;
 pub mod secret;
 pub mod service;
+pub mod sighting;
 pub mod store;
 pub mod token;
 pub mod upload;

@@ -24,6 +24,22 @@ impl MacAddr {
     }
 }
 
+/// Knows who made a network card.
+pub trait Vendors: fmt::Debug + Send + Sync {
+    /// The name of who made the card with this address, if that is known.
+    fn vendor(&self, mac: MacAddr) -> Option<String>;
+}
+
+/// Knows no maker of network cards.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoVendors;
+
+impl Vendors for NoVendors {
+    fn vendor(&self, _mac: MacAddr) -> Option<String> {
+        None
+    }
+}
+
 impl FromStr for MacAddr {
     type Err = MacAddrError;
 

@@ -28,6 +28,7 @@ use crate::error::Error;
 use crate::event::{EventKind, Journal, NewAudit, NewEvent};
 use crate::governor::{self, Governed};
 use crate::id::Timestamp;
+use crate::mac::{NoVendors, Vendors};
 use crate::machine::MachineId;
 use crate::render::{NoRenderer, Renderer};
 use crate::retention::Retention;
@@ -55,6 +56,7 @@ pub mod keys;
 pub mod logins;
 pub mod machines;
 pub mod networks;
+mod observed;
 pub mod polling;
 pub mod power;
 mod references;
@@ -122,6 +124,7 @@ pub struct Builder {
     renderer: Option<Arc<dyn Renderer>>,
     clock: Option<Arc<dyn Clock>>,
     neighbours: Option<Arc<dyn Neighbours>>,
+    vendors: Option<Arc<dyn Vendors>>,
     console_record: Option<Arc<dyn ConsoleRecord>>,
     key: Option<ServerKey>,
     settings: Settings,
@@ -186,6 +189,13 @@ impl Builder {
         self
     }
 
+    /// What knows who made a network card; by default nothing does.
+    #[must_use]
+    pub fn vendors(mut self, vendors: impl Vendors + 'static) -> Self {
+        self.vendors = Some(Arc::new(vendors));
+        self
+    }
+
     /// Where consoles are recorded; by default nowhere.
     #[must_use]
     pub fn console_record(mut self, record: impl ConsoleRecord + 'static) -> Self {
@@ -233,6 +243,8 @@ impl Builder {
             renderer: self.renderer.unwrap_or_else(|| Arc::new(NoRenderer)),
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
             neighbours: self.neighbours.unwrap_or_else(|| Arc::new(NoNeighbours)),
+            vendors: self.vendors.unwrap_or_else(|| Arc::new(NoVendors)),
+            unknown_dhcp: Mutex::default(),
             console_record: self.console_record.unwrap_or_else(|| Arc::new(NoRecord)),
             consoles: consoles::Broker::default(),
             key: self.key.unwrap_or_else(ServerKey::generate),
@@ -282,6 +294,9 @@ pub(crate) struct Inner {
     pub(crate) renderer: Arc<dyn Renderer>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) neighbours: Arc<dyn Neighbours>,
+    pub(crate) vendors: Arc<dyn Vendors>,
+    /// What of DHCP belongs to no machine and waits to be told.
+    pub(crate) unknown_dhcp: Mutex<observed::Unclaimed>,
     pub(crate) console_record: Arc<dyn ConsoleRecord>,
     /// The consoles that this server holds.
     pub(crate) consoles: consoles::Broker,

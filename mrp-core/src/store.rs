@@ -12,7 +12,7 @@ use crate::answer_file::{AnswerFile, AnswerFileId, AnswerFileVersion};
 use crate::arch::{Arch, ArchId, Subarch, SubarchId};
 use crate::bmc_entry::{BmcEntry, BmcId, BmcNode, BmcSightings};
 use crate::claim::Claim;
-use crate::event::{AuditEntry, AuditId, Event, EventId, Journal};
+use crate::event::{AuditEntry, AuditId, Event, EventId, EventKind, Journal};
 use crate::health::BmcHealth;
 use crate::id::Timestamp;
 use crate::image::{Digest, Image, ImageId, ImageUse};
@@ -344,6 +344,8 @@ pub struct EventFilter {
     pub machine: Option<MachineId>,
     /// Only those of this run.
     pub run: Option<RunId>,
+    /// Only those of this kind.
+    pub kind: Option<EventKind>,
     /// Only those after this one.
     pub after: Option<EventId>,
     /// Only the last so many, still in the order of their ids. 0 for no limit.

@@ -14,17 +14,11 @@ use mrp_core::dhcp::{DhcpBackend, DhcpHost};
 use mrp_core::firmware::{ClientFirmware, FIRMWARE};
 use mrp_netboot::dnsmasq::{Action, DnsmasqBackend, ScriptEvent, ServerConfig};
 
-const MAC: &str = "52:54:00:00:00:01";
+mod netns;
 
-/// Runs a program and gives its output; panics where it fails.
-fn run(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).output();
-    let output = output.unwrap_or_else(|error| panic!("{program} cannot be run ({error}); install it"));
-    let text =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {args:?}: {text}");
-    text
-}
+use netns::run;
+
+const MAC: &str = "52:54:00:00:00:01";
 
 /// Two namespaces, a server's and a client's, with a cable between them.
 struct Network {

@@ -89,8 +89,12 @@ async fn list(session: &Session) -> Result<()> {
         &found,
         &[
             ("MAC", &|client| client.mac.clone()),
+            ("VENDOR", &|client| or_none(client.vendor.as_ref())),
             ("HOSTNAME", &|client| or_none(client.hostname.as_ref())),
-            ("CLIENT ARCH", &|client| or_none(client.client_arch)),
+            ("CLIENT ARCH", &|client| {
+                client.client_arch_name.clone().unwrap_or_else(|| or_none(client.client_arch))
+            }),
+            ("VENDOR CLASS", &|client| or_none(client.vendor_class.as_ref())),
             ("LAST SEEN", &|client| when(client.last_seen)),
         ],
     )

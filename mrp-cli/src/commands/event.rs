@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use mrp_core::api;
-use mrp_core::event::Event;
+use mrp_core::event::{Event, EventKind};
 
 use crate::commands::Session;
 use crate::event_stream::EventStream;
@@ -13,6 +13,7 @@ use crate::resolve;
 ///
 /// Examples:
 ///   mrp events --machine node-01
+///   mrp events --kind power --last 10
 ///   mrp events --follow -o json | jq .text
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -23,6 +24,9 @@ pub struct Events {
     /// Those of one run
     #[arg(long)]
     run: Option<i64>,
+    /// Those of one kind
+    #[arg(long, value_parser = kind_of)]
+    kind: Option<EventKind>,
     /// How many of the last ones
     #[arg(long, default_value_t = 50, value_name = "COUNT")]
     last: u32,
@@ -31,13 +35,38 @@ pub struct Events {
     follow: bool,
 }
 
+/// Which events are shown.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) machine: Option<String>,
+    pub(super) run: Option<i64>,
+    pub(super) kind: Option<EventKind>,
+    pub(super) last: u32,
+    pub(super) follow: bool,
+}
+
+fn kind_of(name: &str) -> Result<EventKind, String> {
+    EventKind::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| {
+        let known: Vec<&str> = EventKind::ALL.into_iter().map(EventKind::as_str).collect();
+        format!("one of {}", known.join(", "))
+    })
+}
+
 impl Events {
+    pub(super) async fn run(self, session: &Session) -> Result<()> {
+        let Self { machine, run, kind, last, follow } = self;
+        Shown { machine, run, kind, last, follow }.run(session).await
+    }
+}
+
+impl Shown {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
         let mut parameters = Vec::new();
         if let Some(machine) = &self.machine {
             parameters.push(("machine", resolve::machine(&session.client, machine).await?.id.to_string()));
         }
         parameters.extend(self.run.map(|run| ("run", run.to_string())));
+        parameters.extend(self.kind.map(|kind| ("kind", kind.as_str().to_owned())));
         let mut past = parameters.clone();
         past.push(("last", self.last.to_string()));
         let events: Vec<Event> = session.client.query("/event", &past).await?;

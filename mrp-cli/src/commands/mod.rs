@@ -21,6 +21,7 @@ pub mod backup;
 pub mod bmc;
 pub mod completions;
 pub mod console;
+pub mod dhcp;
 pub mod discovered;
 pub mod dnsmasq;
 pub mod doctor;
@@ -137,6 +138,8 @@ enum Command {
     Network(network::NetworkCommand),
     #[command(subcommand)]
     Discovered(discovered::DiscoveredCommand),
+    #[command(subcommand)]
+    Dhcp(dhcp::DhcpCommand),
     Completions(completions::Completions),
     #[command(subcommand)]
     Import(import::ImportCommand),
@@ -225,6 +228,7 @@ async fn run_client(command: Command, output: Format, url: Option<String>) -> Re
         Command::Bmc(command) => command.run(&session).await,
         Command::Network(command) => command.run(&session).await,
         Command::Discovered(command) => command.run(&session).await,
+        Command::Dhcp(command) => command.run(&session).await,
         Command::Completions(_)
         | Command::Key(_)
         | Command::Plugin(_)

@@ -72,7 +72,7 @@ pub struct Plug {
 
 /// What DHCP servers report and ask.
 #[derive(Debug)]
-pub struct Discovery<'a>(&'a Provisioner);
+pub struct Discovery<'a>(pub(super) &'a Provisioner);
 
 impl Provisioner {
     /// What DHCP servers report and ask.
@@ -85,6 +85,11 @@ impl Discovery<'_> {
     /// Clients that asked for an address and belong to no machine, newest first.
     pub async fn list(&self, _actor: &Actor) -> Result<Vec<Discovered>, Error> {
         Ok(self.0.store().discovered().await?)
+    }
+
+    /// Who made the network card with this address, if that is known.
+    pub fn vendor(&self, mac: MacAddr) -> Option<String> {
+        self.0.0.vendors.vendor(mac)
     }
 
     /// Makes a machine of a discovered client, with the interface by which it was seen; admins only. The client is
@@ -136,7 +141,9 @@ impl Discovery<'_> {
         let now = self.0.now();
         let Some((machine, interface)) = self.0.interfaces().owner_of(seen.mac).await? else {
             let Seen { mac, hostname, client_arch, .. } = seen;
-            self.0.store().put_discovered(&Discovered { mac, hostname, client_arch, last_seen: now }).await?;
+            let vendor_class = None;
+            let client = Discovered { mac, hostname, client_arch, vendor_class, last_seen: now };
+            self.0.store().put_discovered(&client).await?;
             return Ok(false);
         };
         let firmware = seen.client_arch.is_some();
@@ -205,7 +212,7 @@ impl Discovery<'_> {
     }
 }
 
-fn reserved(interface: &Interface) -> Option<Ipv4Addr> {
+pub(super) fn reserved(interface: &Interface) -> Option<Ipv4Addr> {
     match interface.addressing {
         Addressing::Reserved(address) => Some(address),
         Addressing::Dynamic | Addressing::Static(_) => None,

@@ -83,6 +83,9 @@ impl EventStore for SqlStore {
         if let Some(run) = filter.run {
             query.push(" AND run_id = ").push_bind(run.get());
         }
+        if let Some(kind) = filter.kind {
+            query.push(" AND kind = ").push_bind(kind.as_str());
+        }
         let newest_first = filter.last > 0;
         query.push(if newest_first { " ORDER BY id DESC" } else { " ORDER BY id" });
         let most = if newest_first { filter.last } else { filter.limit };

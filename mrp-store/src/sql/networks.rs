@@ -42,6 +42,7 @@ fn client(row: &Row) -> StoreResult<Discovered> {
         mac: parsed(row, "mac")?,
         hostname: get(row, "hostname")?,
         client_arch: client_arch.map(u16::try_from).transpose().map_err(|_| damaged("client_arch"))?,
+        vendor_class: get(row, "vendor_class")?,
         last_seen: time(row, "last_seen")?,
     })
 }
@@ -164,10 +165,11 @@ pub(super) async fn write_lease<'c>(on: impl Into<Target<'c>>, lease: &Lease) ->
 /// Stores or renews a discovered client.
 pub(super) async fn write_discovered<'c>(on: impl Into<Target<'c>>, client: &Discovered) -> StoreResult<()> {
     let query = sql(
-        "INSERT INTO discovered (mac, hostname, client_arch, last_seen) VALUES ($1, $2, $3, $4) ON CONFLICT (mac) DO UPDATE SET hostname = COALESCE(excluded.hostname, discovered.hostname), client_arch = COALESCE(excluded.client_arch, discovered.client_arch), last_seen = excluded.last_seen",
+        "INSERT INTO discovered (mac, hostname, client_arch, vendor_class, last_seen) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (mac) DO UPDATE SET hostname = COALESCE(excluded.hostname, discovered.hostname), client_arch = COALESCE(excluded.client_arch, discovered.client_arch), vendor_class = COALESCE(excluded.vendor_class, discovered.vendor_class), last_seen = excluded.last_seen",
     );
     let query = query.bind(client.mac.to_string()).bind(&client.hostname);
-    let query = query.bind(client.client_arch.map(i64::from)).bind(client.last_seen.0);
+    let query =
+        query.bind(client.client_arch.map(i64::from)).bind(&client.vendor_class).bind(client.last_seen.0);
     query.execute(on).await.map_err(failed).map(drop)
 }
 

@@ -1,7 +1,7 @@
 //! Clients that asked for an address and belong to no machine.
 
 use mrp_core::api;
-use mrp_core::lease::Discovered;
+use mrp_core::lease::{Discovered, client_arch_name};
 use mrp_core::mac::MacAddr;
 use mrp_core::machine::Machine;
 use mrp_core::service::discovery::Plug;
@@ -43,9 +43,14 @@ async fn list(call: Call) -> Answer {
     // Newest first moves while it is read; pages are sorted by what does not.
     if pages.are_asked() {
         clients.sort_by_key(|client| client.mac.to_string());
-        return Ok(pages.answer_by_key(&call, clients, |client| client.mac.to_string(), view));
+        return Ok(pages.answer_by_key(
+            &call,
+            clients,
+            |client| client.mac.to_string(),
+            |client| view(&call, client),
+        ));
     }
-    Ok(reply::ok(&clients.iter().map(view).collect::<Vec<_>>()))
+    Ok(reply::ok(&clients.iter().map(|client| view(&call, client)).collect::<Vec<_>>()))
 }
 
 async fn adopt(call: Call) -> Answer {
@@ -72,11 +77,14 @@ fn mac_of(call: &Call) -> Result<MacAddr, ApiError> {
     call.params.first().and_then(|text| text.parse().ok()).ok_or(ApiError::NoRoute)
 }
 
-fn view(client: &Discovered) -> api::Discovered {
+fn view(call: &Call, client: &Discovered) -> api::Discovered {
     api::Discovered {
         mac: client.mac.to_string(),
+        vendor: call.service().discovery().vendor(client.mac),
         hostname: client.hostname.clone(),
         client_arch: client.client_arch,
+        client_arch_name: client.client_arch.and_then(client_arch_name).map(str::to_owned),
+        vendor_class: client.vendor_class.clone(),
         last_seen: client.last_seen,
     }
 }

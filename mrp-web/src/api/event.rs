@@ -1,6 +1,6 @@
 //! Events: a list, and a stream that goes on where a client lost it.
 
-use mrp_core::event::Event;
+use mrp_core::event::{Event, EventKind};
 use mrp_core::id::Id;
 use mrp_core::service::events::Follower;
 use mrp_core::store::EventFilter;
@@ -12,12 +12,16 @@ use crate::error::{Answer, ApiError};
 use crate::page::{MAX, Pages};
 use crate::router::{Kind, Route, Who};
 
+/// About the parameter `kind`.
+const KINDS: &str = "Only those of this kind: `dhcp`, `power`, `boot`, …";
+
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/api/v1/event", "list_events", Who::User, list)
             .about("Events in the order of their ids; at most 1,000")
             .query("machine", Kind::Id, "Only those of this machine")
             .query("run", Kind::Id, "Only those of this run")
+            .query("kind", Kind::Text, KINDS)
             .query("after", Kind::Number(0, i64::MAX as u64), "Only those after this event")
             .query("last", Kind::Number(0, u32::MAX as u64), "Only the last so many")
             .paged()
@@ -27,6 +31,7 @@ pub(super) fn routes() -> Vec<Route> {
             .note("Server-sent events; `id` is the event's id, `event` its kind, `data` its JSON.")
             .query("machine", Kind::Id, "Only those of this machine")
             .query("run", Kind::Id, "Only those of this run")
+            .query("kind", Kind::Text, KINDS)
             .query("after", Kind::Number(0, i64::MAX as u64), "Only those after this event")
             .header("Last-Event-ID", Kind::Id, "Go on after this event")
             .streams::<Event>(),
@@ -68,8 +73,16 @@ fn filter(call: &Call) -> Result<EventFilter, ApiError> {
     Ok(EventFilter {
         machine: call.id_param("machine")?,
         run: call.id_param("run")?,
+        kind: call.param("kind").map(|kind| kind_of(&kind)).transpose()?,
         after: call.after()?,
         last: call.parsed("last", "a number")?.unwrap_or(0),
         limit: 0,
+    })
+}
+
+fn kind_of(name: &str) -> Result<EventKind, ApiError> {
+    EventKind::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| {
+        let known: Vec<&str> = EventKind::ALL.into_iter().map(EventKind::as_str).collect();
+        ApiError::schema(format!("kind: one of {} is needed", known.join(", ")))
     })
 }

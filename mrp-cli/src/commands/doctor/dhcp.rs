@@ -6,12 +6,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use mrp_core::store::Store;
+use mrp_netboot::vendors::IeeeVendors;
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::Finding;
 use crate::config::{Config, DhcpKind};
-use crate::wiring::Files;
+use crate::wiring::{self, Files};
 
 pub(super) async fn examine(config: &Config, store: Option<&dyn Store>) -> Vec<Finding> {
     let mut findings = match config.dhcp.backend {
@@ -20,6 +21,7 @@ pub(super) async fn examine(config: &Config, store: Option<&dyn Store>) -> Vec<F
         }
         DhcpKind::Dnsmasq => vec![dnsmasq_version().await, host_file(config)],
     };
+    findings.extend(observer(config));
     findings.extend(token(config));
     if let Some(store) = store {
         findings.extend(believing_networks(store).await);
@@ -65,6 +67,29 @@ fn host_file(config: &Config) -> Finding {
         ),
         Ok(_) => Finding::ok(about, format!("{shown}; reload: {}", config.dhcp.dnsmasq_reload.join(" "))),
     }
+}
+
+fn observer(config: &Config) -> Vec<Finding> {
+    const ABOUT: &str = "dhcp.observe";
+    if config.dhcp.observe.as_ref().is_some_and(Vec::is_empty) {
+        return vec![Finding::ok(ABOUT, "DHCP is not observed (dhcp.observe = [])")];
+    }
+    let may = match mrp_netboot::observer::check_permission() {
+        Ok(()) => Finding::ok(ABOUT, "this user may listen to DHCP"),
+        Err(error) => Finding::warning(
+            ABOUT,
+            format!("DHCP is not observed: this user may not listen to the network ({error})"),
+            wiring::how_to_grant_observer(),
+        ),
+    };
+    let makers = match IeeeVendors::default().list() {
+        Some(list) => Finding::ok("network cards", format!("their makers are named by {}", list.display())),
+        None => Finding::ok(
+            "network cards",
+            "their makers are not named: Debian's package ieee-data has the list",
+        ),
+    };
+    vec![may, makers]
 }
 
 fn token(config: &Config) -> Option<Finding> {

@@ -28,6 +28,7 @@ pub(super) async fn lists(store: &dyn Store) -> Outcome {
     for (what, filter, wanted) in [
         ("machine", EventFilter { machine: Some(one.id), ..none.clone() }, picked(|n| n % 2 == 0)),
         ("run", EventFilter { run: Some(run.id), ..none.clone() }, picked(|n| n % 4 == 0)),
+        ("kind", EventFilter { kind: Some(EventKind::Dhcp), ..none.clone() }, picked(|n| n == 2)),
         ("after", EventFilter { after, ..none.clone() }, picked(|n| n > 3)),
         ("limit", EventFilter { limit: 2, ..none.clone() }, picked(|n| n < 2)),
         ("last", EventFilter { last: 3, ..none.clone() }, picked(|n| n > 7)),
@@ -35,7 +36,7 @@ pub(super) async fn lists(store: &dyn Store) -> Outcome {
         ("more than there are", EventFilter { last: 90, limit: 90, ..none.clone() }, picked(|_| true)),
         (
             "all at once",
-            EventFilter { machine: Some(two.id), run: None, after, last: 2, limit: 1 },
+            EventFilter { machine: Some(two.id), run: None, kind: None, after, last: 2, limit: 1 },
             picked(|n| n == 7),
         ),
         ("both", EventFilter { machine: Some(two.id), run: Some(run.id), ..none.clone() }, picked(|_| false)),

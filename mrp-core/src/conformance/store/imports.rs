@@ -79,6 +79,7 @@ fn lab() -> Result<Vec<ImportRow>, Failure> {
             mac: MacAddr([2, 0, 0, 0, 0, 10]),
             hostname: Some("new".into()),
             client_arch: Some(11),
+            vendor_class: None,
             last_seen: AT,
         }),
     ])

@@ -224,6 +224,7 @@ pub(super) async fn discovered_machine(store: &dyn Store) -> Outcome {
         mac: MacAddr([2, 0, 0, 0, 0, card]),
         hostname: Some("host".into()),
         client_arch: Some(7),
+        vendor_class: None,
         last_seen: AT,
     };
     for card in 1..=3 {

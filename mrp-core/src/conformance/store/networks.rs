@@ -86,6 +86,7 @@ pub(super) async fn discovered(store: &dyn Store) -> Outcome {
         mac,
         hostname: hostname.map(str::to_owned),
         client_arch,
+        vendor_class: hostname.map(|name| format!("class of {name}")),
         last_seen: Timestamp(at),
     };
     store.put_discovered(&client(a, Some("new"), Some(u16::MAX), 100)).await?;

@@ -41,6 +41,7 @@ impl Plan<'_> {
             let client = Discovered {
                 mac,
                 hostname: hostname.map(|text| self.text(at, "info", text, 255)),
+                vendor_class: None,
                 client_arch: legacy.info["arch_code"].as_u64().and_then(|code| u16::try_from(code).ok()),
                 last_seen: legacy.last_seen,
             };
