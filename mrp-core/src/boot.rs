@@ -121,6 +121,8 @@ pub struct Linux {
     pub arguments: String,
     /// Base URL of the machine's HTTP, for loaders that can.
     pub http_base: String,
+    /// How the loader asked, and so can load.
+    pub transport: Transport,
 }
 
 /// The kernel options that point an installer to its answer file.

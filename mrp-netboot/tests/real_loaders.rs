@@ -7,7 +7,7 @@
 use std::io::Write;
 use std::process::Command;
 
-use mrp_core::boot::{BootPlan, Dialect, Linux};
+use mrp_core::boot::{BootPlan, Dialect, Linux, Transport};
 use mrp_core::mac::MacAddr;
 use mrp_core::render::Renderer;
 use mrp_netboot::render::MiniRenderer;
@@ -30,6 +30,7 @@ fn plans() -> Vec<BootPlan> {
         mac: None,
         arguments: String::new(),
         http_base: "http://10.0.0.1:8081/boot".into(),
+        transport: Transport::Tftp,
     };
     let awkward = [
         "quiet console=ttyS0,115200n8",
@@ -51,8 +52,7 @@ fn plans() -> Vec<BootPlan> {
             arguments: arguments.into(),
             ..bare.clone()
         }));
-        let http_base = "https://10.0.0.1/boot".into();
-        plans.push(BootPlan::Linux(Linux { http_base, ..bare.clone() }));
+        plans.push(BootPlan::Linux(Linux { transport: Transport::Http, ..bare.clone() }));
         plans.push(BootPlan::Local { reason: format!("{machine} {arguments}") });
     }
     plans

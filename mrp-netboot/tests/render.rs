@@ -5,7 +5,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use mrp_core::boot::{BootPlan, Dialect, Linux};
+use mrp_core::boot::{BootPlan, Dialect, Linux, Transport};
 use mrp_core::mac::MacAddr;
 use mrp_core::render::{AnswerContext, RenderError, Rendered, Renderer, TemplateImage, TemplateInterface};
 use mrp_netboot::render::MiniRenderer;
@@ -345,6 +345,7 @@ fn linux() -> Linux {
         mac: Some(MacAddr([0x52, 0x54, 0, 0x12, 0x34, 0x56])),
         arguments: "url=http://h/p;x console=ttyS0".into(),
         http_base: "http://10.0.0.1:8081/boot".into(),
+        transport: Transport::Tftp,
     }
 }
 
@@ -360,12 +361,10 @@ fn lines_with<'a>(text: &'a str, word: &str) -> Vec<&'a str> {
 fn a_kernel_is_booted_in_each_loaders_language() {
     let plan = BootPlan::Linux(linux());
     let grub = config(Dialect::Grub, &plan);
-    let roots = ["(http,10.0.0.1:8081)/boot", "(tftp)"];
-    let expected = roots.map(|root| {
-        format!("linux {root}/alice/vmlinuz.11223344 BOOTIF=01-52-54-00-12-34-56 'url=http://h/p;x' 'console=ttyS0'")
-    });
-    assert_eq!(lines_with(&grub, "linux"), expected);
-    assert_eq!(lines_with(&grub, "initrd"), roots.map(|root| format!("initrd {root}/alice/initrd.55667788")));
+    let expected =
+        "linux (tftp)/alice/vmlinuz.11223344 BOOTIF=01-52-54-00-12-34-56 'url=http://h/p;x' 'console=ttyS0'";
+    assert_eq!(lines_with(&grub, "linux"), [expected]);
+    assert_eq!(lines_with(&grub, "initrd"), ["initrd (tftp)/alice/initrd.55667788"]);
     assert!(grub.contains("echo 'mrp: node-01 boots alice/vmlinuz.11223344'"), "{grub}");
     let pxelinux = config(Dialect::Pxelinux, &plan);
     assert_eq!(lines_with(&pxelinux, "LINUX"), ["LINUX /alice/vmlinuz.11223344"]);
@@ -383,9 +382,7 @@ fn a_kernel_alone_is_booted() {
     let bare = Linux { initrd: None, mac: None, arguments: String::new(), ..linux() };
     let plan = BootPlan::Linux(bare);
     let grub = config(Dialect::Grub, &plan);
-    let expected =
-        ["(http,10.0.0.1:8081)/boot", "(tftp)"].map(|root| format!("linux {root}/alice/vmlinuz.11223344"));
-    assert_eq!(lines_with(&grub, "linux"), expected);
+    assert_eq!(lines_with(&grub, "linux"), ["linux (tftp)/alice/vmlinuz.11223344"]);
     assert!(lines_with(&grub, "initrd").is_empty());
     assert!(!config(Dialect::Pxelinux, &plan).contains("APPEND"));
     let ipxe = config(Dialect::Ipxe, &plan);
@@ -396,15 +393,23 @@ fn a_kernel_alone_is_booted() {
 }
 
 #[test]
-fn grub_has_no_http_where_the_server_has_another_protocol() {
-    for http_base in
+fn a_grub_that_came_by_http_loads_by_http() {
+    let device = |http_base: &str| {
+        let http_base = http_base.to_owned();
+        let plan = BootPlan::Linux(Linux { http_base, transport: Transport::Http, ..linux() });
+        let grub = config(Dialect::Grub, &plan);
+        let words = |word| lines_with(&grub, word)[0].split(' ').nth(1).unwrap().to_owned();
+        let (kernel, initrd) = (words("linux"), words("initrd"));
+        let root = kernel.strip_suffix("/alice/vmlinuz.11223344").unwrap().to_owned();
+        assert_eq!(initrd, format!("{root}/alice/initrd.55667788"));
+        root
+    };
+    assert_eq!(device("http://10.0.0.1:8081/boot"), "(http,10.0.0.1:8081)/boot");
+    assert_eq!(device("http://mrp.example.org/boot"), "(http,mrp.example.org)/boot");
+    for other in
         ["https://10.0.0.1:8081/boot", "http://[fd77::1]:8081/boot", "http://a@b/boot", "http:///boot"]
     {
-        let plan = BootPlan::Linux(Linux { http_base: http_base.into(), ..linux() });
-        let kernel = format!("linux (tftp)/{}", linux().kernel);
-        let grub = config(Dialect::Grub, &plan);
-        let lines = lines_with(&grub, "linux");
-        assert!(lines.len() == 1 && lines[0].starts_with(&kernel), "{http_base} {grub}");
+        assert_eq!(device(other), "(tftp)", "{other}");
     }
 }
 

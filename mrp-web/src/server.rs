@@ -254,6 +254,8 @@ impl Connection {
             self.watcher.watch(builder.serve_connection(io, service)).await
         } else {
             let mut builder = http1::Builder::new();
+            // GRUB understands `Content-Length` in no other case, and reads a file of unknown length to no end.
+            builder.title_case_headers(true);
             builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
             // The watcher knows no connection that may be upgraded; it is held until this one has ended.
             let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());

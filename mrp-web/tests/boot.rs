@@ -2,6 +2,8 @@
 
 use mrp_core::service::boot::{BootContent, BootRequest};
 use mrp_web::MachineConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::lab::{ADMIN, ALICE, Answer, KERNEL, Lab, SHARED, Setup, eventually};
 
@@ -37,6 +39,24 @@ async fn a_machine_gets_its_configuration_and_files() {
     assert_eq!(unknown.text, "file not found");
     for path in ["/boot/../etc/passwd", "/boot/%2e%2e/etc/passwd", "/boot/a%00b", "/boot/%ff", "/boot/"] {
         assert_eq!(lab.get("", path).await.status, 404, "{path}");
+    }
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn lengths_are_written_as_grub_reads_them() {
+    let lab = Lab::start().await;
+    known(&lab).await;
+    for path in [CONFIG, "/boot/alice/linux.11"] {
+        let mut stream = TcpStream::connect(lab.machines).await.unwrap();
+        stream
+            .write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("\r\nContent-Length: {}", body.len())), "{path}: {head}");
     }
     lab.stop().await;
 }

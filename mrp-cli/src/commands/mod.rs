@@ -19,6 +19,7 @@ pub mod assignment;
 pub mod audit;
 pub mod backup;
 pub mod bmc;
+pub mod bootloader;
 pub mod completions;
 pub mod console;
 pub mod dhcp;
@@ -117,6 +118,8 @@ enum Command {
     Interface(interface::InterfaceCommand),
     #[command(subcommand)]
     Image(image::ImageCommand),
+    #[command(subcommand)]
+    Bootloader(bootloader::BootloaderCommand),
     #[command(subcommand)]
     Preseed(preseed::PreseedCommand),
     #[command(subcommand)]
@@ -217,6 +220,7 @@ async fn run_client(command: Command, output: Format, url: Option<String>) -> Re
         Command::Machine(command) => command.run(&session).await,
         Command::Interface(command) => command.run(&session).await,
         Command::Image(command) => command.run(&session).await,
+        Command::Bootloader(command) => command.run(&session).await,
         Command::Preseed(command) => command.run(&session).await,
         Command::Assignment(command) => command.run(&session).await,
         Command::Events(command) => command.run(&session).await,

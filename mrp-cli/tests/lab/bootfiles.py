@@ -10,9 +10,9 @@ import struct
 import subprocess
 from pathlib import Path
 
-PACKAGES = Path(__file__).resolve().parents[3] / "target/lab/packages"
-PXELINUX = Path("/usr/lib/PXELINUX/pxelinux.0")
-LDLINUX = Path("/usr/lib/syslinux/modules/bios/ldlinux.c32")
+LAB = Path(__file__).resolve().parents[3] / "target/lab"
+PACKAGES = LAB / "packages"
+PACKAGES_ARM64 = LAB / "packages-arm64"
 
 MODULES = [
     "drivers/virtio/virtio_ring",
@@ -67,37 +67,26 @@ ip addr add $ip/${mask:-24} dev $interface
 echo "$ip" > /address
 """
 
-# A GRUB image of the site's own, as mr-provisioner's users have it: it asks for its machine's file by MAC.
-GRUB_BY_MAC = """\
-tr -s mac : - $net_default_mac
-configfile (tftp)/grub/01-$mac
-"""
-
-GRUB_MODULES = (
-    "efinet tftp net normal linux configfile echo tr test search search_fs_file chain fat part_msdos part_gpt "
-    "sleep reboot halt ls regexp minicmd"
-).split()
-
 MARK = "LAB-local-disk"
 
-# The installed system of the UEFI machine: GRUB from the disk, which says where it was loaded from.
+# The installed system of a UEFI machine: GRUB from the disk, which says where it was loaded from.
 GRUB_ON_DISK = f"""\
 echo {MARK} $cmdpath
 sleep 3600
 """
 
 
-def kernel():
+def kernel(packages=PACKAGES):
     """The distribution's kernel for virtual machines, unmodified."""
-    found = sorted((PACKAGES / "boot").glob("vmlinuz-*-cloud-*"))
+    found = sorted((packages / "boot").glob("vmlinuz-*-cloud-*"))
     if not found:
-        raise RuntimeError(f"no kernel below {PACKAGES}: run .ci/install-packages")
+        raise RuntimeError(f"no kernel below {packages}: run .ci/install-packages")
     return found[-1]
 
 
-def busybox(init):
+def busybox(init, packages=PACKAGES):
     """What each initrd has, with an init of its own."""
-    return {"bin/busybox": ((PACKAGES / "bin/busybox").read_bytes(), 0o755), "init": (init.encode(), 0o755)}
+    return {"bin/busybox": ((packages / "bin/busybox").read_bytes(), 0o755), "init": (init.encode(), 0o755)}
 
 
 def login_initrd(path):
@@ -107,13 +96,14 @@ def login_initrd(path):
     pack(path, files)
 
 
-def initrd(path):
+def initrd(path, packages=PACKAGES):
     """Writes the initrd: busybox, the modules of virtio, and the init above."""
-    modules = PACKAGES / "lib/modules" / kernel().name.removeprefix("vmlinuz-") / "kernel"
-    names = [module.rsplit("/", 1)[1] for module in MODULES]
-    files = busybox(INIT.replace("@MODULES@", " ".join(names)))
+    modules = packages / "lib/modules" / kernel(packages).name.removeprefix("vmlinuz-") / "kernel"
+    # A kernel may have some of them built in, as arm64's has virtio itself.
+    found = [(module, module.rsplit("/", 1)[1]) for module in MODULES if (modules / f"{module}.ko").is_file()]
+    files = busybox(INIT.replace("@MODULES@", " ".join(name for _, name in found)), packages)
     files["dhcp.sh"] = (DHCP_SCRIPT.encode(), 0o755)
-    for module, name in zip(MODULES, names):
+    for module, name in found:
         files[f"lib/modules/{name}.ko"] = ((modules / f"{module}.ko").read_bytes(), 0o644)
     pack(path, files)
 
@@ -138,20 +128,13 @@ def cpio(entries):
     return bytes(out)
 
 
-def grub(path, config, prefix):
-    """Builds a GRUB for UEFI with an embedded configuration."""
-    early = path.with_suffix(".cfg")
-    early.write_text(config)
-    subprocess.run(
-        ["grub-mkimage", "-O", "x86_64-efi", "-o", path, "-p", prefix, "-c", early, *GRUB_MODULES],
-        check=True,
-    )
-
-
-def uefi_disk(path):
+def uefi_disk(path, platform="x86_64-efi", packages=Path("/"), suffix="x64"):
     """A disk with an EFI system partition, as an installation leaves it: a loader below EFI/debian and EFI/BOOT."""
-    loader = path.with_name("grub-on-disk.efi")
-    grub(loader, GRUB_ON_DISK, "(hd0,msdos1)/EFI/debian")
+    loader, early = path.with_name(f"grub-on-disk{suffix}.efi"), path.with_name("grub-on-disk.cfg")
+    early.write_text(GRUB_ON_DISK)
+    words = ["grub-mkimage", "-O", platform, "-d", packages / "usr/lib/grub" / platform, "-o", loader, "-c", early]
+    words += ["-p", "(hd0,msdos1)/EFI/debian", "normal", "echo", "sleep", "fat", "part_msdos"]
+    subprocess.run(words, check=True)
     start, sectors = 2048, 64 * 2048
     with path.open("wb") as disk:
         disk.truncate((start + sectors) * 512)
@@ -160,8 +143,8 @@ def uefi_disk(path):
     for command in (
         ["mformat", "-i", partition, "-T", str(sectors), "-h", "64", "-s", "32", "::"],
         ["mmd", "-i", partition, "::/EFI", "::/EFI/debian", "::/EFI/BOOT"],
-        ["mcopy", "-i", partition, loader, "::/EFI/debian/grubx64.efi"],
-        ["mcopy", "-i", partition, loader, "::/EFI/BOOT/BOOTX64.EFI"],
+        ["mcopy", "-i", partition, loader, f"::/EFI/debian/grub{suffix}.efi"],
+        ["mcopy", "-i", partition, loader, f"::/EFI/BOOT/BOOT{suffix.upper()}.EFI"],
     ):
         subprocess.run(command, check=True)
 
@@ -192,13 +175,18 @@ def master_boot_record(code, partitions):
     return code.ljust(446, b"\0") + table.ljust(64, b"\0") + b"\x55\xaa"
 
 
-def build(folder):
-    """Everything that is uploaded to mrp, and the disks, in a folder."""
-    shutil.copy(kernel(), folder / "vmlinuz")
-    initrd(folder / "initrd.gz")
+def build(folder, firmwares):
+    """Everything that is uploaded to mrp, and a disk for each firmware, in a folder."""
+    for arch, packages in (("x86_64", PACKAGES), ("arm64", PACKAGES_ARM64)):
+        if any(firmware.arch == arch for firmware in firmwares):
+            shutil.copy(kernel(packages), folder / f"vmlinuz-{arch}")
+            initrd(folder / f"initrd-{arch}.gz", packages)
     login_initrd(folder / "login.gz")
-    grub(folder / "bootx64.efi", GRUB_BY_MAC, "(tftp)/grub")
-    shutil.copy(PXELINUX, folder / "pxelinux.0")
-    shutil.copy(LDLINUX, folder / "ldlinux.c32")
-    uefi_disk(folder / "uefi.img")
-    bios_disk(folder / "bios.img")
+    for firmware in firmwares:
+        disk = folder / f"{firmware.name}.img"
+        if not firmware.efi:
+            bios_disk(disk)
+        elif firmware.arch == "arm64":
+            uefi_disk(disk, "arm64-efi", PACKAGES_ARM64, "aa64")
+        else:
+            uefi_disk(disk)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The real lab: `mrp` provisions a UEFI and a BIOS machine in QEMU, through OpenIPMI's BMCs and dnsmasq, and a third one's
-serial console is watched and typed at.
+"""The real lab: `mrp` provisions machines of every firmware in QEMU, through OpenIPMI's BMCs and a DHCP server, and the
+serial console of one is watched and typed at.
 
-    sudo python3 mrp-cli/tests/lab/lab.py --mrp target/debug/mrp [--only console]
+    sudo python3 mrp-cli/tests/lab/lab.py --mrp target/debug/mrp [--only console] [--firmware http ipxe]
 
 Needs root and what `.ci/install-packages` installs. Runs in namespaces of its own for network and processes, so that
 nothing stays behind, however it ends; the folder with the logs stays after a failure. scenario.py tells what is asserted.
@@ -21,35 +21,41 @@ from pathlib import Path
 sys.dont_write_bytecode = True  # runs as root: leaves nothing among the sources
 
 import netns
+from firmware import FIRMWARES
 from processes import Failure, Processes
 from scenario import Lab
 
 TAIL = 60
+PARTS = ["provision", "console", "firmware"]
+HERE = Path(__file__).parent
+DHCP_SERVERS = [name for name in ("dnsmasq", "kea") if (HERE / f"{name}.py").is_file()]
 
 
 def main():
     """Runs the lab; the exit code tells how it went."""
-    parser = argparse.ArgumentParser(description="provisions two QEMU machines with mrp, on this machine alone")
+    parser = argparse.ArgumentParser(description="provisions QEMU machines with mrp, on this machine alone")
     parser.add_argument("--mrp", required=True, type=Path, help="the program under test")
-    parser.add_argument("--only", choices=["provision", "console"], help="one part of the story")
+    parser.add_argument("--only", choices=PARTS, action="append", help="a part of the story [default: all]")
+    parser.add_argument("--firmware", choices=FIRMWARES, nargs="*", default=["http", "ipxe", "arm64"],
+                        help="the machines of the part `firmware`")  # fmt: skip
+    parser.add_argument("--dhcp", choices=DHCP_SERVERS, default="dnsmasq", help="the site's DHCP server")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("lab: root is needed for network namespaces; run it with sudo")
-    mrp = arguments.mrp.resolve()
-    if not os.access(mrp, os.X_OK):
-        sys.exit(f"lab: {mrp} is no program; build it with `make build`")
-    only = arguments.only
-    sys.exit(tell(mrp, arguments.inside, only) if arguments.inside else start(mrp, only))
+    arguments.mrp = arguments.mrp.resolve()
+    if not os.access(arguments.mrp, os.X_OK):
+        sys.exit(f"lab: {arguments.mrp} is no program; build it with `make build`")
+    sys.exit(tell(arguments) if arguments.inside else start())
 
 
-def start(mrp, only):
+def start():
     """Runs the lab in its namespaces, with a folder that stays after a failure alone."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("lab: terminated"))
     folder = tempfile.mkdtemp(prefix="mrp-lab-")
     failed = False
     try:
-        words = [__file__, "--mrp", str(mrp), "--inside", folder, *(["--only", only] if only else [])]
+        words = [__file__, *sys.argv[1:], "--inside", folder]
         code = subprocess.call(netns.inside(words), start_new_session=True)
         failed = code != 0
         return code
@@ -62,16 +68,18 @@ def start(mrp, only):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def tell(mrp, folder, only):
-    """Tells the story, or a part of it, in a folder. 0 if all of it was as it should be."""
+def tell(arguments):
+    """Tells the story, or parts of it, in a folder. 0 if all of it was as it should be."""
     begun = time.monotonic()
+    folder = arguments.inside
 
     def say(text):
         print(f"lab {time.monotonic() - begun:6.1f} s  {text}", flush=True)
 
     processes = Processes(folder)
     try:
-        Lab(processes, folder, mrp, say).run(only)
+        lab = Lab(processes, folder, arguments.mrp, say, arguments.dhcp)
+        lab.run(arguments.only or PARTS, arguments.firmware)
         return 0
     except Failure as failure:
         processes.end_all()

@@ -1,4 +1,4 @@
-"""A server of the lab: a QEMU machine with UEFI or BIOS that its BMC switches.
+"""A server of the lab: a QEMU machine that its BMC switches.
 
 It boots its disk first and the network second; a boot override of the BMC holds for one start. One that is given a kernel
 boots that. Everything is emulated (no KVM), so that it runs on any machine.
@@ -9,33 +9,32 @@ BMC is connected: a cable that is plugged in a second late would lose what the f
 
 import json
 import os
-import shutil
 import socket
 import threading
 import time
 
 from bootfiles import PACKAGES
+from firmware import FIRMWARES
 from processes import Failure
 
-QEMU = PACKAGES / "usr/bin/qemu-system-x86_64"
-FIRMWARE = [PACKAGES / folder for folder in ("usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu")]
-OVMF = PACKAGES / "usr/share/OVMF"
+ROMS = [PACKAGES / folder for folder in ("usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu")]
 MODULES = PACKAGES / "usr/lib/x86_64-linux-gnu/qemu"
-MEMORY_MB = 256
+MEMORY_MB = {"x86_64": 512, "arm64": 1024}
 
 
 class Machine:
     """One server. Methods come from its BMC's thread and from the scenario."""
 
-    def __init__(self, processes, folder, name, mac, serial_port, uefi=False, disk=None, kernel=None):
+    def __init__(self, processes, folder, name, mac, serial_port, firmware=FIRMWARES["bios"], disk=None, kernel=None):
         self.processes, self.folder, self.serial_port = processes, folder, serial_port
-        self.name, self.mac, self.uefi, self.disk, self.kernel = name, mac, uefi, disk, kernel
+        self.name, self.mac, self.firmware, self.disk, self.kernel = name, mac, firmware, disk, kernel
+        self.variables = folder / f"{name}.vars"
+        self.memory_mb = MEMORY_MB[firmware.arch]
         self.serial_log = folder / f"{name}.serial"
         self.boot = None  # the BMC's override: "pxe" or what else it calls
         self.lock = threading.Lock()
         self.serial_log.touch()
-        if uefi:
-            shutil.copy(OVMF / "OVMF_VARS_4M.fd", folder / f"{name}.vars")
+        firmware.prepare(self.variables)
 
     def is_on(self):
         """Whether QEMU runs."""
@@ -120,17 +119,10 @@ class Machine:
         """QEMU's command line."""
         network, disk = self.boot_order()
         (self.folder / f"{self.name}.qmp").unlink(missing_ok=True)
-        machine, rom = ["-M", "pc"], ""
-        if self.uefi:
-            # OVMF has a driver of its own for this card, and is faster without iPXE's.
-            machine, rom = ["-M", "q35,smm=off"], ",romfile="
-            code, variables = OVMF / "OVMF_CODE_4M.fd", self.folder / f"{self.name}.vars"
-            machine += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"]
-            machine += ["-drive", f"if=pflash,unit=1,format=raw,file={variables}"]
-        firmware = [word for folder in FIRMWARE for word in ("-L", folder)]
+        roms = [word for folder in ROMS for word in ("-L", folder)]
         command = [
-            QEMU, *firmware, "-name", self.name, *machine, "-S",
-            "-accel", "tcg,thread=multi,tb-size=64", "-m", MEMORY_MB,
+            self.firmware.program(), *roms, "-name", self.name, *self.firmware.words(self.variables), "-S",
+            "-accel", "tcg,thread=multi,tb-size=64", "-m", self.memory_mb,
             "-nodefaults", "-no-user-config", "-display", "none", "-device", "virtio-rng-pci",
             "-chardev", f"socket,id=serial,host=127.0.0.1,port={self.serial_port},server=on,wait=off,"
             f"logfile={self.serial_log},logappend=on", "-serial", "chardev:serial",
@@ -142,7 +134,7 @@ class Machine:
         return [
             *command,
             "-netdev", f"tap,id=cable,ifname=tap-{self.name},script=no,downscript=no",
-            "-device", f"virtio-net-pci,id=net0,netdev=cable,mac={self.mac},bootindex={network}{rom}",
+            "-device", f"virtio-net-pci,id=net0,netdev=cable,mac={self.mac},bootindex={network}{self.firmware.rom}",
             "-drive", f"if=none,id=image,format=raw,file={self.disk}",
             "-device", f"virtio-blk-pci,id=disk0,drive=image,bootindex={disk}",
         ]  # fmt: skip

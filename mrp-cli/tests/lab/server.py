@@ -1,11 +1,12 @@
-"""mrp itself, as a site runs it: the server, the site's dnsmasq beside it, and people at their command lines."""
+"""mrp itself, as a site runs it: the server, the site's DHCP server beside it, and people at their command lines."""
 
+import importlib
 import json
 import os
 import time
 from pathlib import Path
 
-from netns import BRIDGE, DYNAMIC, SERVER
+from netns import SERVER
 from processes import Failure, run, run_raw
 
 PEOPLE = "http://127.0.0.1:8080"
@@ -28,55 +29,26 @@ listen = "{server}:69"
 [boot]
 next_server = "{server}"
 
-[dhcp]
-backend = "dnsmasq"
-dnsmasq_hosts = "{folder}/hosts.d/mrp"
-dnsmasq_reload = ["sh", "-c", "kill -HUP $(cat {folder}/dnsmasq.pid)"]
-
 [run]
 netboot = "5min"
 answer_file = "5min"
 install = "5min"
-"""
 
-# The site's part of dnsmasq's configuration; the rest is what `mrp dnsmasq config` prints.
-DNSMASQ = """\
-port=0
-interface={bridge}
-except-interface=lo
-bind-interfaces
-pid-file={folder}/dnsmasq.pid
-dhcp-leasefile={folder}/leases
-dhcp-authoritative
-no-ping
-log-dhcp
-dhcp-range={first},{last},255.255.255.0,1h
-enable-ra
-dhcp-range=fd77::,ra-only,64,1h
-conf-file={folder}/mrp-dnsmasq.conf
 """
 
 
-def start(processes, folder, mrp):
-    """Starts `mrp serve`, then dnsmasq with the configuration that mrp prints for it."""
+def start(processes, folder, mrp, dhcp):
+    """Starts `mrp serve`, then the site's DHCP server: the module of this folder that has its name."""
+    dhcp = importlib.import_module(dhcp)
     config = folder / "mrp.toml"
-    config.write_text(CONFIG.format(folder=folder, server=SERVER))
+    config.write_text((CONFIG + dhcp.CONFIG).format(folder=folder, server=SERVER))
     (folder / "dhcp-token").write_text("a-token-of-the-lab-alone\n")
-    (folder / "hosts.d").mkdir()
+    dhcp.prepare(folder)
     environment = dict(os.environ, HOME=str(folder))
     processes.start("mrp", [mrp, "serve", "--config", config], env=environment)
     # The machines' port is the first that opens, people's the last.
     wait_for_port(processes, PEOPLE)
-
-    script = folder / "mrp-dnsmasq-event"
-    print_config = [mrp, "dnsmasq", "config", "--config", config, "--script", script, "--spool", folder / "spool"]
-    (folder / "mrp-dnsmasq.conf").write_text(run(print_config))
-    script.write_text(run([*print_config, "--print-script"]))
-    script.chmod(0o755)
-    first, last = DYNAMIC
-    site = folder / "dnsmasq.conf"
-    site.write_text(DNSMASQ.format(folder=folder, bridge=BRIDGE, first=first, last=last))
-    processes.start("dnsmasq", ["dnsmasq", "-k", "-C", site, "--user=root", "--log-facility=-"])
+    dhcp.start(processes, folder, mrp, config)
 
 
 def wait_for_port(processes, url):

@@ -497,8 +497,9 @@ impl Boot<'_> {
             (None, _) => own,
         };
         let initrd = facts.initrd.map(|image| image.name);
-        let (mac, http_base) = (client.mac, format!("{base}/boot"));
-        Ok(BootPlan::Linux(Linux { machine: machine.name, kernel, initrd, mac, arguments, http_base }))
+        let (mac, http_base, transport) = (client.mac, format!("{base}/boot"), request.transport);
+        let machine = machine.name;
+        Ok(BootPlan::Linux(Linux { machine, kernel, initrd, mac, arguments, http_base, transport }))
     }
 
     /// The image behind a file name, if this client may have it.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value};
-use mrp_core::boot::{BootPlan, Dialect, Linux};
+use mrp_core::boot::{BootPlan, Dialect, Linux, Transport};
 use mrp_core::mac::MacAddr;
 use mrp_core::render::RenderError;
 
@@ -102,6 +102,7 @@ fn samples() -> [BootPlan; 4] {
         mac: None,
         arguments: String::new(),
         http_base: "http://192.0.2.1/boot".into(),
+        transport: Transport::Tftp,
     };
     let full = Linux {
         initrd: Some("owner/initrd.00000000".into()),
@@ -158,8 +159,7 @@ fn linux_values(
     linux: &Linux,
 ) -> Result<BTreeMap<&'static str, Option<String>>, RenderError> {
     let file = |path: &str| match dialect {
-        // Without a server's name in it, (tftp) is the server that DHCP named, wherever GRUB itself came from.
-        Dialect::Grub => quote::grub_word(&format!("(tftp)/{}", path.trim_start_matches('/'))),
+        Dialect::Grub => quote::grub_file(linux, path),
         Dialect::Pxelinux => quote::pxelinux_path(path),
         Dialect::Ipxe => quote::url(&linux.http_base, path),
     };
@@ -168,18 +168,11 @@ fn linux_values(
         Dialect::Pxelinux => quote::pxelinux_arguments(&linux.arguments)?,
         Dialect::Ipxe => quote::ipxe_arguments(&linux.arguments)?,
     };
-    // GRUB may have HTTP, whose transfers do not wait for each block as its TFTP does.
-    let by_http = |path: &str| match dialect {
-        Dialect::Grub => quote::grub_http(&linux.http_base, path),
-        Dialect::Pxelinux | Dialect::Ipxe => Ok(None),
-    };
     let message = text(dialect, &format!("mrp: {} boots {}", linux.machine, linux.kernel));
     Ok(BTreeMap::from([
         ("message", Some(message)),
         ("kernel", Some(file(&linux.kernel)?)),
         ("initrd", linux.initrd.as_deref().map(file).transpose()?),
-        ("kernel_http", by_http(&linux.kernel)?),
-        ("initrd_http", linux.initrd.as_deref().map(by_http).transpose()?.flatten()),
         ("bootif", linux.mac.map(|mac| format!("BOOTIF=01-{}", mac.dashed()))),
         ("arguments", Some(arguments).filter(|_| !linux.arguments.is_empty())),
         ("http_base", Some(quote::url(&linux.http_base, "")?.trim_end_matches('/').to_owned())),

@@ -13,6 +13,7 @@
 //!   expands `${setting}`, again and again. So those words and repeated spaces are written as settings, and `${…}` is
 //!   refused.
 
+use mrp_core::boot::{Linux, Transport};
 use mrp_core::render::RenderError;
 
 /// The name of a control character in a text, if there is one.
@@ -62,17 +63,18 @@ pub(super) fn grub_word(text: &str) -> Result<String, RenderError> {
     Ok(if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { grub_quoted(text) })
 }
 
-/// A file below a base URL as GRUB names it: `(http,10.0.0.1:8081)/boot/linux`. `None` where GRUB's HTTP cannot: it has no
-/// TLS, and takes no IPv6 address with a port.
-pub(super) fn grub_http(base: &str, path: &str) -> Result<Option<String>, RenderError> {
-    let url = url(base, path)?;
-    let Some((server, path)) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')) else {
-        return Ok(None);
-    };
-    if server.is_empty() || server.contains(['[', '@', ',', ')']) {
-        return Ok(None);
+/// A file as GRUB names it: `(http,10.0.0.1:8081)/boot/linux` where GRUB itself came by HTTP, `(tftp)/linux` where not.
+///
+/// Without a server's name in it, `(tftp)` is the server that DHCP named, wherever GRUB itself came from. GRUB's HTTP has
+/// no TLS and takes no IPv6 address with a port: it is left for TFTP there.
+pub(super) fn grub_file(linux: &Linux, path: &str) -> Result<String, RenderError> {
+    let url = url(&linux.http_base, path)?;
+    let by_http = url.strip_prefix("http://").and_then(|rest| rest.split_once('/'));
+    let by_http = by_http.filter(|(server, _)| !server.is_empty() && !server.contains(['[', '@', ',', ')']));
+    match (linux.transport, by_http) {
+        (Transport::Http, Some((server, path))) => grub_word(&format!("(http,{server})/{path}")),
+        _ => grub_word(&format!("(tftp)/{}", path.trim_start_matches('/'))),
     }
-    grub_word(&format!("(http,{server})/{path}")).map(Some)
 }
 
 /// A kernel command line as arguments of GRUB's `linux`.
