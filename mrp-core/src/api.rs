@@ -7,6 +7,7 @@
 mod console;
 mod debug;
 pub mod dhcp;
+pub mod kea;
 mod lab;
 pub mod settings;
 

@@ -276,6 +276,23 @@ pub struct DhcpClient {
     pub boot_loader: Option<String>,
 }
 
+/// An interface as a DHCP server's own table has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DhcpEntry {
+    /// Its MAC address.
+    pub mac: MacAddr,
+    /// How it gets its address.
+    pub addressing: Addressing,
+    /// Name of its machine.
+    pub machine_name: String,
+    /// Whether the machine netboots.
+    pub netboot: bool,
+    /// Name of the boot loader image of the machine's subarchitecture.
+    pub boot_loader: Option<String>,
+    /// `server_url` of its network.
+    pub server_url: Option<String>,
+}
+
 /// A machine's power as last seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeenPower {

@@ -2,9 +2,8 @@
 //! the work, writes the event in the same transaction, and answers a typed result.
 //!
 //! The parts, one file a noun: [`users`], [`logins`], [`tokens`], [`archs`], [`bmcs`], [`networks`], [`machines`], [`interfaces`],
-//! [`assignments`], [`images`], [`uploads`], [`answer_files`], [`power`], [`polling`], [`runs`], [`boot`], [`discovery`], [`consoles`],
-//! [`events`],
-//! [`audit`], [`keys`].
+//! [`assignments`], [`images`], [`uploads`], [`answer_files`], [`power`], [`polling`], [`runs`], [`boot`], [`discovery`], [`kea`],
+//! [`consoles`], [`events`], [`audit`], [`keys`].
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -52,6 +51,7 @@ pub mod expected;
 pub mod images;
 pub mod import;
 pub mod interfaces;
+pub mod kea;
 pub mod keys;
 pub mod logins;
 pub mod machines;
@@ -260,6 +260,7 @@ impl Builder {
             hashing: Semaphore::new(HASHES_AT_ONCE),
             dhcp_changes: AtomicU64::default(),
             dhcp_turn: tokio::sync::Mutex::default(),
+            kea_reports: tokio::sync::Mutex::default(),
             changed: watch::Sender::new(0),
             tasks: Mutex::default(),
         }));
@@ -324,6 +325,8 @@ pub(crate) struct Inner {
     pub(crate) dhcp_changes: AtomicU64,
     /// Held while the DHCP server is told the addresses: how many changes it knows.
     pub(crate) dhcp_turn: tokio::sync::Mutex<u64>,
+    /// The last report that was taken of each Kea hook.
+    pub(crate) kea_reports: tokio::sync::Mutex<kea::Taken>,
     /// Changes with each write of events; followers read the store when it does.
     pub(crate) changed: watch::Sender<u64>,
     tasks: Mutex<Tasks>,

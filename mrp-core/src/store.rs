@@ -36,7 +36,7 @@ pub use retention::RetentionStore;
 
 mod machine;
 
-pub use machine::{BootFacts, MachineCount, MachineFilter, MachineReference, MachineStore};
+pub use machine::{BootFacts, DhcpMark, MachineCount, MachineFilter, MachineReference, MachineStore};
 
 /// Why a store did not do it. A failed write has changed nothing.
 #[derive(Debug, thiserror::Error)]

@@ -17,6 +17,7 @@ mod event;
 mod hostile;
 mod image;
 mod interface;
+mod kea;
 mod machine;
 mod network;
 mod openapi;

@@ -24,6 +24,7 @@ use crate::user::User;
 mod archs;
 mod bmcs;
 mod claims;
+mod dhcp;
 mod events;
 mod images;
 mod imports;
@@ -115,6 +116,7 @@ pub const STORE: &[Case] = &[
         Box::pin(query::random(db.store()))
     }),
     case("conditions on texts with signs of other languages", |db| Box::pin(query::signs(db.store()))),
+    case("what DHCP has to know, and a mark of it", |db| Box::pin(dhcp::table(db.store()))),
     case("interfaces with networks and leases, and DHCP clients", |db| Box::pin(lists::clients(db.store()))),
     case("a discovered client becomes a machine, or nothing happens", |db| {
         Box::pin(lists::discovered_machine(db.store()))

@@ -149,7 +149,10 @@ impl Archs<'_> {
         (subarch.name, subarch.description) = (spec.name, spec.description);
         (subarch.bootloader, subarch.efi_boot) = (spec.bootloader, spec.efi_boot);
         let journal = self.0.draft(actor)?.audit("update", "subarch", &subarch.name, changes).done();
-        self.1.settle(self.0.store().update_subarch(&subarch, &journal).await, subarch.revision)
+        let updated = self.0.store().update_subarch(&subarch, &journal).await;
+        let updated = self.1.settle(updated, subarch.revision)?;
+        self.0.announce();
+        Ok(updated)
     }
 
     /// Removes a subarchitecture that no machine uses.

@@ -121,7 +121,10 @@ impl Discovery<'_> {
         let journal = self.0.draft(actor)?.audit("create", "machine", &machine.name, changes).done();
         let stored = self.0.store().insert_discovered_machine(&machine, &interface, &journal).await;
         match stored {
-            Ok(machine) => self.0.machines().view(machine).await,
+            Ok(machine) => {
+                self.0.announce();
+                self.0.machines().view(machine).await
+            }
             Err(StoreError::NotFound) => Err(missing()),
             Err(error) => Err(error.into()),
         }
@@ -136,8 +139,14 @@ impl Discovery<'_> {
         Ok(self.0.store().delete_discovered(mac, &draft.done()).await?)
     }
 
-    /// A client asked for an address. True if it is a machine's.
+    /// A client asked for an address. True if it is a machine's. Who sends an architecture counts as firmware.
     pub async fn seen(&self, seen: Seen) -> Result<bool, Error> {
+        let firmware = seen.client_arch.is_some();
+        self.seen_by(seen, firmware).await
+    }
+
+    /// The same where it is known whether firmware asked.
+    pub(crate) async fn seen_by(&self, seen: Seen, firmware: bool) -> Result<bool, Error> {
         let now = self.0.now();
         let Some((machine, interface)) = self.0.interfaces().owner_of(seen.mac).await? else {
             let Seen { mac, hostname, client_arch, .. } = seen;
@@ -146,7 +155,6 @@ impl Discovery<'_> {
             self.0.store().put_discovered(&client).await?;
             return Ok(false);
         };
-        let firmware = seen.client_arch.is_some();
         let message = if seen.discover { "DISCOVER" } else { "REQUEST" };
         let who = if firmware { "firmware" } else { "operating system" };
         let data = json!({"mac": seen.mac, "discover": seen.discover, "arch": seen.client_arch});
@@ -158,6 +166,17 @@ impl Discovery<'_> {
 
     /// A lease was given or renewed. `firmware` where it is known who asked.
     pub async fn lease(&self, mac: MacAddr, ipv4: Ipv4Addr, firmware: Option<bool>) -> Result<(), Error> {
+        self.lease_of(mac, ipv4, firmware, None).await
+    }
+
+    /// The same, for `seconds` where it is known for how long.
+    pub(crate) async fn lease_of(
+        &self,
+        mac: MacAddr,
+        ipv4: Ipv4Addr,
+        firmware: Option<bool>,
+        seconds: Option<u32>,
+    ) -> Result<(), Error> {
         let now = self.0.now();
         let known = self.0.store().lease(mac).await?;
         let lease = Lease { mac, ipv4, last_seen: now };
@@ -166,7 +185,7 @@ impl Discovery<'_> {
         let news = known.is_none_or(|known| known.ipv4 != ipv4) || firmware.is_some();
         let who =
             firmware.map_or("", |firmware| if firmware { " (firmware)" } else { " (operating system)" });
-        let data = json!({"mac": mac, "ipv4": ipv4, "firmware": firmware});
+        let data = json!({"mac": mac, "ipv4": ipv4, "firmware": firmware, "seconds": seconds});
         let happened = event(now, &machine, format!("{mac} has {ipv4}{who}"), data).filter(|_| news);
         let observation = Observation::Dhcp { firmware, address: Some(ipv4) };
         self.0.note_machine(&machine, observation, happened).await
@@ -181,9 +200,12 @@ impl Discovery<'_> {
         Ok(self.0.store().put_lease(&lease, &crate::event::Journal::default()).await?)
     }
 
-    /// A lease ended.
-    pub async fn lease_ended(&self, mac: MacAddr) -> Result<(), Error> {
-        Ok(self.0.store().delete_lease(mac).await?)
+    /// The lease of an address ended. The client may have another one by then, which it keeps.
+    pub async fn lease_ended(&self, mac: MacAddr, ipv4: Ipv4Addr) -> Result<(), Error> {
+        match self.0.store().lease(mac).await? {
+            Some(known) if known.ipv4 == ipv4 => Ok(self.0.store().delete_lease(mac).await?),
+            _ => Ok(()),
+        }
     }
 
     /// What DHCP is to tell a client; `None` for one that is no machine's.

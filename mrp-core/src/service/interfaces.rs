@@ -67,6 +67,7 @@ impl Provisioner {
 
     /// Tells the DHCP server all addresses, in the background. Changes that come while it is told are told together.
     pub(crate) fn sync_dhcp(&self) {
+        self.announce();
         if !self.0.dhcp.steers() {
             return;
         }
@@ -151,6 +152,7 @@ impl Interfaces<'_> {
         let changes = json!({"mac": mac, "machine": owner.name});
         let journal = self.0.draft(actor)?.audit("create", "interface", &mac.to_string(), changes).done();
         let interface = self.0.store().insert_interface(&interface, &journal).await?;
+        self.0.announce();
         self.get(actor, machine, interface.id).await
     }
 

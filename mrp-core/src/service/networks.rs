@@ -76,7 +76,11 @@ impl Networks<'_> {
         let journal = self.0.draft(actor)?.audit("update", "network", &network.name, changes).done();
         match self.0.store().update_network(&network, &journal).await {
             Err(StoreError::InUse { what }) => Err(Error::Conflict(what)),
-            written => self.1.settle(written, network.revision),
+            written => {
+                let written = self.1.settle(written, network.revision)?;
+                self.0.announce();
+                Ok(written)
+            }
         }
     }
 

@@ -15,8 +15,8 @@ use crate::id::Timestamp;
 use crate::image::{Image, ImageId};
 use crate::mac::MacAddr;
 use crate::machine::{
-    Assignment, AssignmentId, DhcpClient, Interface, InterfaceId, InterfaceView, Machine, MachineId,
-    MachineOverview, MachineState, MachineView, SeenPower,
+    Assignment, AssignmentId, DhcpClient, DhcpEntry, Interface, InterfaceId, InterfaceView, Machine,
+    MachineId, MachineOverview, MachineState, MachineView, SeenPower,
 };
 use crate::network::NetworkId;
 use crate::query::Condition;
@@ -81,6 +81,11 @@ pub struct BootFacts {
     pub answer_file: Option<AnswerFile>,
 }
 
+/// Tells one state of what DHCP has to know from another: changes with each change of an interface, a machine, a
+/// subarchitecture or a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DhcpMark(pub Vec<i64>);
+
 /// Machines, interfaces and assignments.
 #[async_trait]
 pub trait MachineStore {
@@ -136,6 +141,10 @@ pub trait MachineStore {
     async fn interface_by_address(&self, address: Ipv4Addr) -> StoreResult<Option<Interface>>;
     /// The machine and interface behind a MAC address, with the boot loader of the machine's subarchitecture.
     async fn dhcp_client(&self, mac: MacAddr) -> StoreResult<Option<DhcpClient>>;
+    /// What DHCP has to know of all interfaces, sorted by MAC address.
+    async fn dhcp_table(&self) -> StoreResult<Vec<DhcpEntry>>;
+    /// A mark of [`MachineStore::dhcp_table`] that is cheap to read: where it is the same, the table is.
+    async fn dhcp_mark(&self) -> StoreResult<DhcpMark>;
     /// Stores a new interface; its MAC address is forgotten as discovered. `Conflict` on the MAC, and on an address
     /// within its network.
     async fn insert_interface(&self, interface: &Interface, journal: &Journal) -> StoreResult<Interface>;

@@ -6,13 +6,15 @@ use mrp_core::event::Journal;
 use mrp_core::id::Id;
 use mrp_core::lease::Lease;
 use mrp_core::mac::MacAddr;
-use mrp_core::machine::{Addressing, DhcpClient, Interface, InterfaceId, InterfaceView, MachineId};
+use mrp_core::machine::{
+    Addressing, DhcpClient, DhcpEntry, Interface, InterfaceId, InterfaceView, MachineId, Netboot,
+};
 use mrp_core::network::{Network, NetworkAddress, NetworkId};
-use mrp_core::store::{Seen, StoreResult};
+use mrp_core::store::{DhcpMark, Seen, StoreResult};
 
 use super::builder::QueryBuilder;
 use super::database::Target;
-use super::machines::machine;
+use super::machines::{machine, read_netboot};
 use super::query::Query;
 use super::rows::{damaged, get, id, maybe_id, maybe_parsed, maybe_time, parsed};
 use super::{Row, SqlStore, Tx, all, commit, deleted_as_seen, failed, inserted, one, sql, updated};
@@ -82,6 +84,24 @@ fn client(row: &Row) -> StoreResult<DhcpClient> {
     Ok(DhcpClient { machine, interface, boot_loader: get(row, "boot_loader")? })
 }
 
+fn entry(row: &Row) -> StoreResult<DhcpEntry> {
+    let netboot: Netboot = read_netboot(get(row, "netboot")?, maybe_id(row, "netboot_run_id")?)?;
+    Ok(DhcpEntry {
+        mac: parsed(row, "mac")?,
+        addressing: addressing(row, "ipv4")?,
+        machine_name: get(row, "machine_name")?,
+        netboot: netboot.is_on(),
+        boot_loader: get(row, "boot_loader")?,
+        server_url: get(row, "server_url")?,
+    })
+}
+
+/// How many rows a table of the mark has, the last id that was given, and how often its rows were changed. Ids are never
+/// used again: the three are the same only where all rows are.
+fn marks(row: &Row) -> StoreResult<[i64; 3]> {
+    Ok([get(row, "entries")?, get(row, "last_id")?, get(row, "revisions")?])
+}
+
 fn address(row: &Row) -> StoreResult<NetworkAddress> {
     Ok(NetworkAddress {
         address: parsed(row, "ipv4")?,
@@ -140,6 +160,28 @@ impl SqlStore {
             "SELECT m.*, i.id AS i_id, i.revision AS i_revision, i.mac, i.identifier, i.network_id, i.addressing, i.ipv4, b.name AS boot_loader FROM interfaces i JOIN machines m ON m.id = i.machine_id LEFT JOIN subarchs s ON s.id = m.subarch_id LEFT JOIN images b ON b.id = s.bootloader_id WHERE i.mac = $1",
         );
         one(query.bind(mac.to_string()).fetch_optional(&self.read).await, client)
+    }
+
+    pub(super) async fn entries_for_dhcp(&self) -> StoreResult<Vec<DhcpEntry>> {
+        let query = sql(
+            "SELECT i.mac, i.addressing, i.ipv4, m.name AS machine_name, m.netboot, m.netboot_run_id, b.name AS boot_loader, n.server_url FROM interfaces i JOIN machines m ON m.id = i.machine_id LEFT JOIN subarchs s ON s.id = m.subarch_id LEFT JOIN images b ON b.id = s.bootloader_id LEFT JOIN networks n ON n.id = i.network_id",
+        );
+        let mut entries = all(query.fetch_all(&self.read).await, entry)?;
+        entries.sort_by_key(|entry| entry.mac);
+        Ok(entries)
+    }
+
+    pub(super) async fn mark_for_dhcp(&self) -> StoreResult<DhcpMark> {
+        let of = |table: &str| {
+            format!(
+                "SELECT '{table}' AS part, COUNT(*) AS entries, COALESCE(MAX(id), 0) AS last_id, CAST(COALESCE(SUM(revision), 0) AS BIGINT) AS revisions FROM {table}"
+            )
+        };
+        let mut query = QueryBuilder::new("");
+        query.push(&["interfaces", "machines", "networks", "subarchs"].map(of).join(" UNION ALL "));
+        query.push(" ORDER BY part");
+        let marks = all(query.build().fetch_all(&self.read).await, marks)?;
+        Ok(DhcpMark(marks.concat()))
     }
 
     pub(super) async fn addresses_in(&self, network: Option<NetworkId>) -> StoreResult<Vec<NetworkAddress>> {

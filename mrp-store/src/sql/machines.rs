@@ -10,13 +10,14 @@ use mrp_core::id::{Id, Timestamp};
 use mrp_core::image::ImageId;
 use mrp_core::mac::MacAddr;
 use mrp_core::machine::{
-    Assignment, AssignmentId, DhcpClient, Interface, InterfaceId, InterfaceView, Machine, MachineId,
-    MachineOverview, MachineView, Netboot, SeenPower,
+    Assignment, AssignmentId, DhcpClient, DhcpEntry, Interface, InterfaceId, InterfaceView, Machine,
+    MachineId, MachineOverview, MachineView, Netboot, SeenPower,
 };
 use mrp_core::query::Condition;
 use mrp_core::run::RunId;
 use mrp_core::store::{
-    BootFacts, MachineCount, MachineFilter, MachineReference, MachineStore, Seen, StoreError, StoreResult,
+    BootFacts, DhcpMark, MachineCount, MachineFilter, MachineReference, MachineStore, Seen, StoreError,
+    StoreResult,
 };
 
 use super::rows::{damaged, get, id, maybe_id, to_word, word};
@@ -208,6 +209,14 @@ impl MachineStore for SqlStore {
 
     async fn dhcp_client(&self, mac: MacAddr) -> StoreResult<Option<DhcpClient>> {
         self.client_with_mac(mac).await
+    }
+
+    async fn dhcp_table(&self) -> StoreResult<Vec<DhcpEntry>> {
+        self.entries_for_dhcp().await
+    }
+
+    async fn dhcp_mark(&self) -> StoreResult<DhcpMark> {
+        self.mark_for_dhcp().await
     }
 
     async fn all_interfaces(&self) -> StoreResult<Vec<Interface>> {

@@ -64,7 +64,7 @@ async fn lease_event(call: Call) -> Answer {
     let LeaseEvent { mac, ipv4, client_arch, firmware, .. } = event;
     let fresh = call.service().now().since(Timestamp(event.at)) < FRESH;
     match (event.action, firmware) {
-        (Action::Del, _) => discovery.lease_ended(mac).await?,
+        (Action::Del, _) => discovery.lease_ended(mac, ipv4).await?,
         (Action::Add, _) | (Action::Old, Some(_)) if fresh => {
             if discovery.answer(mac).await?.is_none() {
                 let hostname = event.hostname;

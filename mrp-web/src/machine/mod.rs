@@ -3,6 +3,7 @@
 mod boot;
 mod dhcp;
 mod docs;
+mod kea;
 mod lease_event;
 mod phone_home;
 mod preseed;
@@ -20,6 +21,7 @@ pub(crate) fn routes() -> Vec<Route> {
         phone_home::routes(),
         dhcp::routes(),
         lease_event::routes(),
+        kea::routes(),
     ]
     .into_iter()
     .flatten()
