@@ -11,12 +11,13 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$$PATH)
 HOST = $(shell $(CARGO) -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)
 RUN_AS_ROOT = $(if $(SUDO),CARGO_TARGET_$(HOST)_RUNNER="$(SUDO)")
 
-.PHONY: s3 help demo build toolchain packages root lint unit real lab api api-full test bench bench-packages
+.PHONY: kea-hook s3 help demo build toolchain packages root lint unit real lab api api-full test bench bench-packages
 
 help:
 	@echo 'make demo              build and provision a simulated machine, then keep serving (BREAK=tftp|bmc|http|answer-file|loop)'
 	@echo 'make test              install what is missing, then everything: lint, tests, the real lab'
 	@echo 'make bench             TFTP, IPMI, sweeps of BMCs, consoles, plugins and HTTP requests, each beside its peers (BENCH="rest -- --only one-machine --db sqlite": a part)'
+	@echo 'make kea-hook          target/libdhcp_mrp.so, the library for the Kea that is installed here'
 	@echo 'make lint unit real api lab   the parts of make test'
 	@echo 'make api-full          schemathesis over the OpenAPI document for ten minutes a role, with another seed each time'
 
@@ -31,6 +32,19 @@ demo: toolchain
 # The debug build that all tests share: always the whole workspace, so that nothing is compiled twice.
 build: toolchain
 	$(CARGO) test --locked --workspace --no-run
+
+# The library that Kea loads, against the Kea that is installed: Rust decides, the C++ shim translates. A library serves
+# the version of Kea that it was built against. KEA_LIBRARY names a static library that is there already.
+KEA_LIBRARY ?= $(TARGET)/release/libmrp_dhcp_kea.a
+KEA_SHIM := mrp-dhcp-kea/shim
+KEA_INCLUDE ?= /usr/include/kea
+kea-hook: toolchain
+	@command -v $(CXX) >/dev/null || { echo 'No C++ compiler: install it, on Debian with: apt-get install g++, then run make again.' >&2; exit 1; }
+	@[[ -e $(KEA_INCLUDE)/hooks/hooks.h ]] || { echo 'No headers of Kea in $(KEA_INCLUDE): install them, on Debian with: apt-get install kea-dev libboost-dev, or set KEA_INCLUDE.' >&2; exit 1; }
+	$(if $(filter command% environment%,$(origin KEA_LIBRARY)),,$(CARGO) build --release --locked -p mrp-dhcp-kea)
+	$(CXX) -std=c++17 -O2 -fPIC -Wall -Wextra -shared -Wl,-z,defs -Wl,--gc-sections -Wl,--version-script=$(KEA_SHIM)/exports.map \
+	    -isystem $(KEA_INCLUDE) -idirafter $(KEA_SHIM)/missing -o $(TARGET)/libdhcp_mrp.so $(KEA_SHIM)/*.cc $(KEA_LIBRARY) \
+	    -lkea-dhcpsrv -lkea-dhcp++ -lkea-hooks -lkea-log -lkea-util -lkea-cc -lkea-asiolink -lkea-exceptions -lpthread -ldl
 
 packages:
 	.ci/install-packages

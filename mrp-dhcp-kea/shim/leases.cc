@@ -1,0 +1,56 @@
+// What became of leases is told to mrp.
+
+#include "shim.h"
+
+#include <dhcpsrv/lease.h>
+#include <hooks/hooks.h>
+
+using namespace isc;
+using namespace isc::dhcp;
+
+namespace {
+
+void over(hooks::CalloutHandle& handle, mrp_over how) {
+    Lease4Ptr lease;
+    handle.getArgument("lease4", lease);
+    if (lease && lease->hwaddr_) {
+        const std::vector<uint8_t>& address = lease->hwaddr_->hwaddr_;
+        mrp_kea_lease_over(mrp::hook, lease->hwaddr_->htype_, mrp_bytes{address.data(), address.size()},
+                           lease->addr_.toUint32(), how);
+    }
+}
+
+}
+
+extern "C" {
+
+int leases4_committed(hooks::CalloutHandle& handle) {
+    Pkt4Ptr query;
+    Lease4CollectionPtr leases;
+    handle.getArgument("query4", query);
+    handle.getArgument("leases4", leases);
+    if (query && leases && !leases->empty()) {
+        const mrp::Query read(*query);
+        for (const Lease4Ptr& lease : *leases) {
+            mrp_kea_leased(mrp::hook, read(), lease->addr_.toUint32(), lease->valid_lft_);
+        }
+    }
+    return 0;
+}
+
+int lease4_release(hooks::CalloutHandle& handle) {
+    over(handle, MRP_RELEASED);
+    return 0;
+}
+
+int lease4_expire(hooks::CalloutHandle& handle) {
+    over(handle, MRP_EXPIRED);
+    return 0;
+}
+
+int lease4_decline(hooks::CalloutHandle& handle) {
+    over(handle, MRP_DECLINED);
+    return 0;
+}
+
+}
