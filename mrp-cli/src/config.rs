@@ -120,7 +120,7 @@ pub struct TftpSection {
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct BootSection {
-    /// TFTP server named in DHCP answers of the old Kea hook's contract and by `mrp dnsmasq config`.
+    /// TFTP server named in DHCP answers of the old Kea hook's contract and by `mrp dnsmasq config` and `mrp kea config`.
     pub next_server: Option<IpAddr>,
     /// Boot file for machines whose subarch has no boot loader, in the old Kea hook's contract.
     pub default_bootfile: String,
@@ -134,12 +134,14 @@ pub struct BootSection {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default)]
 pub struct DhcpSection {
-    /// `none` (also for the old Kea hook), or `dnsmasq`.
+    /// `none` (also for mr-provisioner's Kea hook), `dnsmasq`, or `kea`.
     pub backend: DhcpKind,
     /// Host file for dnsmasq; by default `dnsmasq/hosts` in the data folder.
     pub dnsmasq_hosts: Option<PathBuf>,
     /// Command that makes dnsmasq read its host file again; none where a systemd path unit does.
     pub dnsmasq_reload: Vec<String>,
+    /// Kea's own configuration, which `mrp doctor` looks at.
+    pub kea_config: PathBuf,
     /// Interfaces on which DHCP is observed; by default every Ethernet interface that is up and has an IPv4 address.
     pub observe: Option<Vec<String>>,
     /// The DHCP servers that belong here, by their server identifiers.
@@ -154,6 +156,8 @@ pub enum DhcpKind {
     None,
     /// dnsmasq, by a host file.
     Dnsmasq,
+    /// Kea: the hook of mrp's own fetches the table.
+    Kea,
 }
 
 /// Kernels, initrds and boot loaders.
@@ -265,6 +269,7 @@ impl Default for DhcpSection {
             backend: DhcpKind::None,
             dnsmasq_hosts: None,
             dnsmasq_reload: Vec::new(),
+            kea_config: "/etc/kea/kea-dhcp4.conf".into(),
             observe: None,
             servers: Vec::new(),
         }

@@ -353,7 +353,8 @@ async fn builder(config: &Config, drivers: Drivers) -> Result<mrp_core::service:
     // The very program that runs, also where its file was replaced.
     let renderer = renderer.isolated(vec!["/proc/self/exe".into(), "render-worker".into()]);
     let dhcp: Arc<dyn DhcpBackend> = match config.dhcp.backend {
-        DhcpKind::None => Arc::new(NoDhcpBackend),
+        // Kea's hook fetches what it needs.
+        DhcpKind::None | DhcpKind::Kea => Arc::new(NoDhcpBackend),
         DhcpKind::Dnsmasq => {
             Arc::new(DnsmasqBackend::new(files.dnsmasq_hosts(config), config.dhcp.dnsmasq_reload.clone()))
         }

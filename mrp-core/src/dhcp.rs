@@ -39,7 +39,7 @@ pub trait DhcpBackend: fmt::Debug + Send + Sync {
     async fn apply(&self, hosts: &[DhcpHost]) -> Result<(), DhcpError>;
 }
 
-/// A DHCP server that mrp does not steer: the old Kea hook asks by HTTP instead.
+/// A DHCP server that mrp does not steer, or one whose hook fetches what it needs by HTTP.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoDhcpBackend;
 

@@ -14,6 +14,7 @@ use crate::output::{Format, line};
 mod bmcs;
 mod data;
 mod dhcp;
+mod kea;
 mod plugins;
 mod ports;
 

@@ -31,6 +31,7 @@ mod field;
 pub mod image;
 pub mod import;
 pub mod interface;
+pub mod kea;
 pub mod key;
 pub mod machine;
 pub mod network;
@@ -156,6 +157,8 @@ enum Command {
     Doctor(doctor::Doctor),
     Demo(crate::demo::Demo),
     #[command(subcommand)]
+    Kea(kea::KeaCommand),
+    #[command(subcommand)]
     Dnsmasq(dnsmasq::DnsmasqCommand),
     DnsmasqEvent(dnsmasq::DnsmasqEvent),
     RenderWorker(render_worker::RenderWorker),
@@ -180,6 +183,7 @@ pub async fn run(arguments: Arguments, drivers: Drivers) -> Result<()> {
         Command::Import(command) => return command.run(drivers, output).await,
         Command::Backup(command) => return command.run(output).await,
         Command::Restore(command) => return command.run(output).await,
+        Command::Kea(command) => return command.run(),
         Command::Dnsmasq(command) => return command.run(),
         Command::Key(command) => return command.run().await,
         Command::Plugin(command) => return command.run(drivers, output).await,
@@ -242,6 +246,7 @@ async fn run_client(command: Command, output: Format, url: Option<String>) -> Re
         | Command::Restore(_)
         | Command::Demo(_)
         | Command::Doctor(_)
+        | Command::Kea(_)
         | Command::Dnsmasq(_)
         | Command::DnsmasqEvent(_)
         | Command::RenderWorker(_)

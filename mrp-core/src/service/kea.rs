@@ -90,7 +90,8 @@ impl Kea<'_> {
                 }
                 if self.0.interfaces().owner_of(mac).await?.is_none() {
                     let last_seen = Timestamp(now.0.saturating_sub_unsigned(age_ms));
-                    let client = Discovered { mac, hostname, client_arch, last_seen };
+                    let vendor_class = None;
+                    let client = Discovered { mac, hostname, client_arch, vendor_class, last_seen };
                     self.0.store().put_discovered(&client).await?;
                 }
                 Ok(())

@@ -10,16 +10,20 @@ use mrp_netboot::vendors::IeeeVendors;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::Finding;
+use super::{Finding, kea};
 use crate::config::{Config, DhcpKind};
 use crate::wiring::{self, Files};
 
 pub(super) async fn examine(config: &Config, store: Option<&dyn Store>) -> Vec<Finding> {
     let mut findings = match config.dhcp.backend {
         DhcpKind::None => {
-            vec![Finding::ok("DHCP", "not steered by mrp (dhcp.backend = \"none\"); Kea's hook may ask")]
+            vec![Finding::ok(
+                "DHCP",
+                "not steered by mrp (dhcp.backend = \"none\"); mr-provisioner's Kea hook may ask",
+            )]
         }
         DhcpKind::Dnsmasq => vec![dnsmasq_version().await, host_file(config)],
+        DhcpKind::Kea => kea::examine(config, store).await,
     };
     findings.extend(observer(config));
     findings.extend(token(config));

@@ -1,0 +1,166 @@
+//! What mrp and the site's Kea need of each other, by Kea's own configuration.
+
+use std::fs;
+use std::path::Path;
+
+use mrp_core::store::Store;
+use serde_json::Value;
+
+use super::Finding;
+use crate::commands::kea::Pool;
+use crate::config::Config;
+
+pub(super) async fn examine(config: &Config, store: Option<&dyn Store>) -> Vec<Finding> {
+    let path = &config.dhcp.kea_config;
+    let (about, shown) = ("Kea", path.display());
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let advice = "run mrp doctor on Kea's machine as a user that may read it, or set dhcp.kea_config";
+            return vec![Finding::warning(about, format!("{shown} cannot be read: {error}"), advice)];
+        }
+    };
+    let found: Value = match serde_json::from_str(&without_comments(&text)) {
+        Ok(found) => found,
+        Err(error) => {
+            let advice = "kea-dhcp4 -t says what is wrong; files that it includes are not looked at here";
+            return vec![Finding::warning(about, format!("{shown} is not understood: {error}"), advice)];
+        }
+    };
+    let Some(dhcp) = found.get("Dhcp4") else {
+        return vec![Finding::problem(about, format!("{shown} has no \"Dhcp4\""), "set dhcp.kea_config")];
+    };
+    let mut findings = vec![hook(dhcp, path)];
+    if dhcp["reservations-in-subnet"] == false || dhcp["reservation-mode"] == "disabled" {
+        let text = format!("{shown} switches reservations off: machines do not get their addresses");
+        findings.push(Finding::problem("reservations", text, "write \"reservations-in-subnet\": true"));
+    }
+    if let Some(store) = store {
+        findings.extend(pools(dhcp, store).await);
+    }
+    findings
+}
+
+fn hook(dhcp: &Value, path: &Path) -> Finding {
+    let libraries = dhcp["hooks-libraries"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let library = |entry: &Value| entry["library"].as_str().map(str::to_owned);
+    let found =
+        libraries.iter().find(|entry| library(entry).is_some_and(|path| path.ends_with("libdhcp_mrp.so")));
+    let Some(entry) = found else {
+        let text = format!("{} does not load libdhcp_mrp.so", path.display());
+        return Finding::problem("Kea's hook", text, "mrp kea config prints what belongs there");
+    };
+    let library = library(entry).unwrap_or_default();
+    match fs::metadata(&library) {
+        Err(error) => Finding::problem(
+            "Kea's hook",
+            format!("{library}: {error}"),
+            "make kea-hook, and put target/libdhcp_mrp.so there",
+        ),
+        Ok(_) => match entry["parameters"]["url"].as_str() {
+            Some(url) => Finding::ok("Kea's hook", format!("{library}, which asks {url}")),
+            None => {
+                Finding::problem("Kea's hook", "its parameter \"url\" is missing", "mrp kea config prints it")
+            }
+        },
+    }
+}
+
+/// Reserved ranges that no subnet has, or that a pool has addresses of.
+async fn pools(dhcp: &Value, store: &dyn Store) -> Vec<Finding> {
+    let Ok(networks) = store.networks().await else { return Vec::new() };
+    let subnets = subnets(dhcp);
+    let mut findings = Vec::new();
+    for network in networks {
+        let Some(subnet) =
+            subnets.iter().find(|subnet| subnet["subnet"] == network.subnet.trunc().to_string())
+        else {
+            let text = format!("Kea has no subnet {} (network {})", network.subnet, network.name);
+            findings.push(Finding::warning(
+                "Kea's subnets",
+                text,
+                "add it, if this Kea is to serve that network",
+            ));
+            continue;
+        };
+        let pools = subnet["pools"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let taken = pools.iter().filter_map(|pool| pool["pool"].as_str()).find(|text| {
+            let pool: Option<Pool> = text.parse().ok();
+            let ranges = [network.reserved_net, network.static_net];
+            pool.is_some_and(|pool| ranges.into_iter().flatten().any(|range| pool.overlaps(range)))
+        });
+        if let Some(pool) = taken {
+            let text = format!(
+                "the pool {pool} has addresses that network {} reserves: with no table, or with reservations-out-of-pool, anybody gets them",
+                network.name
+            );
+            findings.push(Finding::problem(
+                "Kea's pools",
+                text,
+                "keep pools apart from reserved and static ranges",
+            ));
+        }
+    }
+    findings
+}
+
+/// All subnets, those of shared networks too.
+fn subnets(dhcp: &Value) -> Vec<&Value> {
+    let shared = dhcp["shared-networks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let all = std::iter::once(dhcp).chain(shared).filter_map(|holder| holder["subnet4"].as_array());
+    all.flatten().collect()
+}
+
+/// Kea's JSON has comments: `//` and `#` to the end of the line, `/* */`.
+fn without_comments(text: &str) -> String {
+    let (mut out, mut rest, mut quoted) = (String::with_capacity(text.len()), text, false);
+    while let Some(c) = rest.chars().next() {
+        let skipped = if quoted {
+            0
+        } else if rest.starts_with("//") || c == '#' {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |end| end + 2)
+        } else {
+            0
+        };
+        if skipped > 0 {
+            rest = &rest[skipped..];
+            continue;
+        }
+        // What a backslash stands before ends no text.
+        let taken =
+            if quoted && c == '\\' { rest.chars().take(2).map(char::len_utf8).sum() } else { c.len_utf8() };
+        quoted ^= c == '"';
+        out.push_str(&rest[..taken]);
+        rest = &rest[taken..];
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn comments_are_passed_over() {
+        let text = r#"{ // one
+            "a": "x // # /* \" y", # two
+            /* "b": 3,
+            */ "c": 1 }"#;
+        let found: Value = serde_json::from_str(&without_comments(text)).unwrap();
+        assert_eq!(found, json!({"a": "x // # /* \" y", "c": 1}));
+        assert_eq!(without_comments("/* open"), "");
+    }
+
+    #[test]
+    fn the_hook_is_looked_for() {
+        let path = Path::new("/etc/kea/kea-dhcp4.conf");
+        let finding = |libraries| hook(&json!({"hooks-libraries": libraries}), path).text;
+        assert!(finding(json!([])).contains("does not load"));
+        assert!(hook(&json!({}), path).text.contains("does not load"));
+        assert!(finding(json!([{"library": "/no/libdhcp_mrp.so"}])).contains("No such file"));
+    }
+}
