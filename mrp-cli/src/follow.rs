@@ -150,6 +150,19 @@ impl Timeline {
     }
 }
 
+/// How far a transfer under way is: `61% at 4.8 MB/s`.
+pub fn progress(stage: &Stage) -> Option<String> {
+    let (Some(bytes), Some(total)) = (stage.bytes, stage.total) else { return None };
+    let percent = u128::from(bytes) * 100 / u128::from(total.max(1));
+    let rate = stage.transfer.as_ref().map(|facts| format!(" at {}", megabytes(facts.bytes_per_second)));
+    (bytes < total).then(|| format!("{percent}%{}", rate.unwrap_or_default()))
+}
+
+fn megabytes(bytes_per_second: u64) -> String {
+    let tenths = (bytes_per_second + 50_000) / 100_000;
+    format!("{}.{} MB/s", tenths / 10, tenths % 10)
+}
+
 fn is_settled(stage: &Stage) -> bool {
     match stage.stage {
         StageKind::Power | StageKind::Dhcp => stage.detail.is_some(),
@@ -197,7 +210,8 @@ impl Bar {
             Some(Stage { stage, bytes: Some(bytes), total: Some(total), .. }) => {
                 bar.set_length(*total);
                 bar.set_position(*bytes);
-                format!("          {:<13}  {{bar:30}} {{bytes}} of {{total_bytes}}", stage.as_str())
+                bar.set_message(under_way.and_then(progress).unwrap_or_default());
+                format!("          {:<13}  {{bar:30}} {{msg}}, {{bytes}} of {{total_bytes}}", stage.as_str())
             }
             _ => {
                 let waiting = clean(run.waiting_for.as_deref().unwrap_or("a person at the console"), ' ');
@@ -259,7 +273,19 @@ mod tests {
     fn stage(stage: StageKind, at: i64, bytes: Option<(u64, u64)>, detail: Option<&str>) -> Stage {
         let (bytes, total) = bytes.unzip();
         let (at, detail) = (Timestamp(at), detail.map(Into::into));
-        Stage { stage, at, last: at, count: 1, bytes, total, detail }
+        Stage { stage, at, last: at, count: 1, bytes, total, detail, transfer: None }
+    }
+
+    #[test]
+    fn a_transfer_under_way_has_a_share_and_a_rate() {
+        let mut initrd = stage(StageKind::Initrd, 1100, Some((61_999_999, 100_000_000)), None);
+        assert_eq!(progress(&initrd).as_deref(), Some("61%"));
+        let (protocol, bytes_per_second) = (mrp_core::boot::Transport::Http, 4_760_000);
+        initrd.transfer = Some(mrp_core::run::TransferFacts { protocol, bytes_per_second, tftp: None });
+        assert_eq!(progress(&initrd).as_deref(), Some("61% at 4.8 MB/s"));
+        initrd.bytes = initrd.total;
+        assert_eq!(progress(&initrd), None, "it is over");
+        assert_eq!(progress(&stage(StageKind::Power, 1100, None, None)), None);
     }
 
     #[test]

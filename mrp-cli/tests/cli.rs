@@ -444,6 +444,8 @@ fn reports_of_dnsmasq_wait_while_mrp_is_away() {
     };
     assert_eq!(waiting(), 1);
     let server = Server::start(&home, ports);
+    // The time for which it is left alone has passed.
+    std::fs::remove_file(home.path("spool/.rest")).unwrap();
     report("52:54:00:00:00:02");
     assert_eq!(waiting(), 0);
     let password = std::fs::read_to_string(home.path("data/admin-password")).unwrap();
@@ -456,6 +458,39 @@ fn reports_of_dnsmasq_wait_while_mrp_is_away() {
     );
     home.mrp(&["dnsmasq-event", "tftp", "12", "10.0.0.1", "/file"]).ok();
     home.mrp(&["dnsmasq-event"]).ok();
+}
+
+#[test]
+fn a_server_that_hangs_holds_up_one_report_and_not_each() {
+    let (home, hung) = (Home::new(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let spool = home.path("spool").display().to_string();
+    let url = format!("http://{}", hung.local_addr().unwrap());
+    for last in 1..=5 {
+        let mac = format!("52:54:00:00:00:0{last}");
+        home.mrp(&["dnsmasq-event", "--url", &url, "--spool", &spool, "add", &mac, "10.0.0.7", "node"]).ok();
+    }
+    hung.set_nonblocking(true).unwrap();
+    let asked = std::iter::from_fn(|| hung.accept().ok()).count();
+    assert!((1..5).contains(&asked), "{asked} reports waited for it");
+    let server = Server::start(&home, Ports::free());
+    // The time for which it is left alone has passed.
+    std::fs::remove_file(home.path("spool/.rest")).unwrap();
+    let url = format!("http://{}", server.ports.machines());
+    home.mrp(&[
+        "dnsmasq-event",
+        "--url",
+        &url,
+        "--spool",
+        &spool,
+        "add",
+        "52:54:00:00:00:06",
+        "10.0.0.8",
+        "x",
+    ])
+    .ok();
+    let password = std::fs::read_to_string(home.path("data/admin-password")).unwrap();
+    home.mrp_with(&["login", &server.url, "--user", "admin", "--password-stdin"], &password).ok();
+    assert_eq!(home.json("discovered list").as_array().unwrap().len(), 6, "all have arrived");
 }
 
 #[test]

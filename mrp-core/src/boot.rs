@@ -2,6 +2,9 @@
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::answer_file::AnswerFileKind;
 use crate::firmware::IPXE_SCRIPT;
 use crate::mac::MacAddr;
@@ -18,7 +21,8 @@ pub enum Dialect {
 }
 
 /// Transport of a request for a boot file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// RFC 1350.
     Tftp,

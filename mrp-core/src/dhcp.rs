@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use async_trait::async_trait;
 
 use crate::mac::MacAddr;
+use crate::machine::hostname_of;
+use crate::network::NetworkAddress;
 
 /// An address that the DHCP server gives to one client.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +18,13 @@ pub struct DhcpHost {
     pub ipv4: Ipv4Addr,
     /// Its host name.
     pub hostname: String,
+}
+
+impl From<NetworkAddress> for DhcpHost {
+    fn from(address: NetworkAddress) -> Self {
+        let hostname = hostname_of(&address.machine_name);
+        Self { mac: address.mac, ipv4: address.address, hostname }
+    }
 }
 
 /// Why the DHCP server could not be told.
@@ -37,6 +46,12 @@ pub trait DhcpBackend: fmt::Debug + Send + Sync {
     /// Makes the server give exactly these addresses. Called at start and after each change; calling it
     /// again with the same table changes nothing.
     async fn apply(&self, hosts: &[DhcpHost]) -> Result<(), DhcpError>;
+
+    /// Looks whether the server has what was applied last, and mends it where it does not; called every few seconds. Says
+    /// what was mended, in words.
+    async fn tend(&self) -> Result<Option<String>, DhcpError> {
+        Ok(None)
+    }
 }
 
 /// A DHCP server that mrp does not steer, or one whose hook fetches what it needs by HTTP.

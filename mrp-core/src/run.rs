@@ -11,6 +11,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::boot::Transport;
 use crate::id::{Id, Timestamp};
 use crate::machine::MachineId;
 use crate::user::UserId;
@@ -79,6 +80,34 @@ pub struct Stage {
     /// In words: an address, a file, a BMC's answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// How its file goes, or went, to the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<TransferFacts>,
+}
+
+/// How a file goes, or went, to a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TransferFacts {
+    /// By TFTP or HTTP.
+    pub protocol: Transport,
+    /// Bytes a second from the first packet on.
+    pub bytes_per_second: u64,
+    /// What TFTP agreed on, and lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tftp: Option<TftpFacts>,
+}
+
+/// What a TFTP server and its client agreed on (RFC 2348, 2349, 7440), and what was lost between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TftpFacts {
+    /// Bytes in a block.
+    pub blksize: u16,
+    /// Blocks in a window.
+    pub windowsize: u16,
+    /// The client asked for the file's size.
+    pub tsize: bool,
+    /// Blocks that were sent again.
+    pub retransmissions: u64,
 }
 
 impl Stage {
@@ -232,6 +261,8 @@ pub enum Observation {
         name: String,
         /// Bytes.
         bytes: u64,
+        /// How it went.
+        facts: TransferFacts,
     },
     /// It fetches kernel or initrd.
     Transfer {
@@ -243,6 +274,8 @@ pub enum Observation {
         total: u64,
         /// Protocol and rate, in words.
         detail: String,
+        /// How it goes.
+        facts: TransferFacts,
     },
     /// It fetched its answer file.
     AnswerFile {
@@ -423,12 +456,14 @@ impl Run {
                 self.boot.fresh |= firmware == Some(true) && self.boot.served.is_some();
                 self.mark(StageKind::Dhcp, address.map(|address| address.to_string()), None, now);
             }
-            Observation::BootLoader { name, bytes } => {
+            Observation::BootLoader { name, bytes, facts } => {
                 self.boot.fresh |= self.boot.served.is_some();
                 self.mark(StageKind::BootLoader, Some(name), Some((bytes, bytes)), now);
+                self.note_facts(StageKind::BootLoader, facts);
             }
-            Observation::Transfer { stage, bytes, total, detail } => {
+            Observation::Transfer { stage, bytes, total, detail, facts } => {
                 self.mark(stage, Some(detail), Some((bytes, total)), now);
+                self.note_facts(stage, facts);
             }
             Observation::AnswerFile { bytes } => {
                 self.mark(StageKind::AnswerFile, None, Some((bytes, bytes)), now)
@@ -472,7 +507,17 @@ impl Run {
     ) {
         let Some(stage) = self.stages.iter_mut().find(|stage| stage.stage == kind) else {
             let (bytes, total) = progress.unzip();
-            self.stages.push(Stage { stage: kind, at: now, last: now, count: 1, bytes, total, detail });
+            let transfer = None;
+            self.stages.push(Stage {
+                stage: kind,
+                at: now,
+                last: now,
+                count: 1,
+                bytes,
+                total,
+                detail,
+                transfer,
+            });
             self.advanced = now;
             return;
         };
@@ -486,6 +531,12 @@ impl Run {
         {
             (stage.bytes, stage.total) = (Some(bytes), Some(total));
             self.advanced = now;
+        }
+    }
+
+    fn note_facts(&mut self, kind: StageKind, facts: TransferFacts) {
+        if let Some(stage) = self.stages.iter_mut().find(|stage| stage.stage == kind) {
+            stage.transfer = Some(facts);
         }
     }
 

@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::event::{EventKind, Journal, NewAudit, NewEvent};
 use crate::governor::{self, Governed};
 use crate::id::Timestamp;
-use crate::mac::{NoVendors, Vendors};
+use crate::mac::{MacAddr, NoVendors, Vendors};
 use crate::machine::MachineId;
 use crate::render::{NoRenderer, Renderer};
 use crate::retention::Retention;
@@ -245,6 +245,7 @@ impl Builder {
             neighbours: self.neighbours.unwrap_or_else(|| Arc::new(NoNeighbours)),
             vendors: self.vendors.unwrap_or_else(|| Arc::new(NoVendors)),
             unknown_dhcp: Mutex::default(),
+            last_reports: Mutex::default(),
             console_record: self.console_record.unwrap_or_else(|| Arc::new(NoRecord)),
             consoles: consoles::Broker::default(),
             key: self.key.unwrap_or_else(ServerKey::generate),
@@ -298,6 +299,8 @@ pub(crate) struct Inner {
     pub(crate) vendors: Arc<dyn Vendors>,
     /// What of DHCP belongs to no machine and waits to be told.
     pub(crate) unknown_dhcp: Mutex<observed::Unclaimed>,
+    /// The last report of a DHCP server about each client.
+    pub(crate) last_reports: Mutex<HashMap<MacAddr, String>>,
     pub(crate) console_record: Arc<dyn ConsoleRecord>,
     /// The consoles that this server holds.
     pub(crate) consoles: consoles::Broker,

@@ -50,6 +50,16 @@ async fn a_kernel_of_another_machine_is_refused() {
     let refused = lab.texts(&one, EventKind::Refused).await;
     assert_eq!(refused.len(), 2);
     assert!(refused[0].contains(&one.kernel.name), "{refused:?}");
+    // Both machines that boot it are told.
+    let (two_boots_it, kernel) =
+        (Settings { kernel: Some(Some(one.kernel.id)), ..Settings::default() }, &one.kernel);
+    lab.mrp.machines().set(&lab.alice, two.id, two_boots_it).await.unwrap();
+    let other = Ipv4Addr::new(10, 9, 9, 7);
+    forbidden("their kernel", lab.fetch_from(other, &kernel.name).await.map(|_| ()));
+    for node in [&one, &two] {
+        assert!(lab.texts(node, EventKind::Refused).await.iter().any(|text| text.contains("10.9.9.7")));
+    }
+    lab.fetch_image(&two, kernel).await;
     let hidden = upload(&lab.mrp, &lab.bob, "grubx64.efi", ImageKind::BootLoader, false).await;
     forbidden("a private boot loader", lab.fetch_from(STRANGER, &hidden.name).await.map(|_| ()));
     lab.fetch_from(STRANGER, &lab.loader.name).await.unwrap();
@@ -101,6 +111,23 @@ async fn an_answer_file_goes_to_its_machine_alone() {
         2,
         "the same refusal within a minute is told once"
     );
+    // A token of before names its machine, whose people are told.
+    let old = format!("{:x}-{}", one.id.get(), "0".repeat(32));
+    for refused in [
+        boot.answer_file_by_token(&old, foreign, LOCAL).await.map(drop),
+        boot.check_token(&old, foreign).await.map(drop),
+        boot.phone_home(&old, true, None, foreign).await,
+    ] {
+        assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
+    }
+    let told = lab.texts(&one, EventKind::Refused).await;
+    let text = |what: &str| {
+        format!(
+            "{foreign} asked for {what} with an old or foreign token and was refused: it is not this machine"
+        )
+    };
+    assert_eq!(told[2..], [text("the answer file"), text("its phone-home")]);
+    assert_eq!(lab.texts(&two, EventKind::Refused).await, Vec::<String>::new());
     for wrong in ["", "1", "1-", "zz-00", "é-0", &format!("{token}0")] {
         let refused = boot.phone_home(wrong, true, None, own).await;
         assert!(matches!(refused, Err(Error::NotFound { .. })), "{wrong}: {refused:?}");

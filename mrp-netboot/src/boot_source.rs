@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use mrp_core::boot::Transport;
+use mrp_core::run::TftpFacts;
 use mrp_core::service::boot::{BootContent, BootRequest, Transfer, TransferReport};
 use mrp_core::{Error, Provisioner};
 use tokio::runtime::Handle;
@@ -57,20 +58,37 @@ impl Source for BootSource {
     }
 
     fn progress(&self, transfer: &Transfer, progress: &Progress) {
-        let detail = format!("{:.1} MB/s", progress.rate() / 1e6);
-        let Progress { bytes, total, .. } = *progress;
-        self.report(transfer, TransferReport { bytes, total, over: false, detail });
+        let Progress { bytes, total, blksize, windowsize, tsize, retransmissions, .. } = *progress;
+        let report = TransferReport {
+            bytes,
+            total,
+            over: false,
+            detail: format!("{:.1} MB/s", progress.rate() / 1e6),
+            bytes_per_second: whole(progress.rate()),
+            tftp: Some(TftpFacts { blksize, windowsize, tsize, retransmissions }),
+        };
+        self.report(transfer, report);
     }
 
     fn finished(&self, transfer: &Transfer, outcome: &Outcome) {
-        self.report(
-            transfer,
-            TransferReport {
-                bytes: outcome.bytes_acked,
-                total: outcome.total,
-                over: true,
-                detail: outcome.to_string(),
-            },
-        );
+        let Outcome { total, blksize, windowsize, tsize, retransmissions, .. } = *outcome;
+        let report = TransferReport {
+            bytes: outcome.bytes_acked,
+            total,
+            over: true,
+            detail: outcome.to_string(),
+            bytes_per_second: whole(outcome.rate()),
+            tftp: Some(TftpFacts { blksize, windowsize, tsize, retransmissions }),
+        };
+        self.report(transfer, report);
     }
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate is positive, and no 2^64 bytes a second"
+)]
+fn whole(rate: f64) -> u64 {
+    rate as u64
 }

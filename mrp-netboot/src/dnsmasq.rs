@@ -7,8 +7,8 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,53 +33,97 @@ const COLLECT: Duration = Duration::from_secs(1);
 /// Longest run of the reload command.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Writes the host file of a dnsmasq.
+/// Writes the host file of a dnsmasq, and looks after it.
 #[derive(Debug)]
 pub struct DnsmasqBackend {
     hosts: PathBuf,
     reload: Vec<String>,
-    /// True while dnsmasq holds lines that are not in the file any more.
-    stale: Mutex<bool>,
+    state: Mutex<State>,
     /// Counts applications, so that the last of several reloads for all.
     applied: AtomicU64,
+}
+
+/// What is known of the file and of what dnsmasq has read.
+#[derive(Debug)]
+struct State {
+    /// What the file is to say; `None` before the first table.
+    wanted: Option<String>,
+    /// The file as it was when it said so.
+    seen: Option<Look>,
+    /// dnsmasq may hold lines that are not in the file any more. Before the first reload it may, from a server of before; after
+    /// it, it tells its script all leases, those of before the start too.
+    stale: bool,
+}
+
+/// What tells a file that was touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Look {
+    inode: u64,
+    len: u64,
+    modified: (i64, i64),
+    mode: u32,
+}
+
+impl Look {
+    fn at(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        Some(Self { inode: metadata.ino(), len: metadata.len(), modified, mode: metadata.mode() })
+    }
+
+    /// dnsmasq's own user may read it.
+    fn is_readable(self) -> bool {
+        self.mode & 0o004 != 0
+    }
 }
 
 impl DnsmasqBackend {
     /// Writes `hosts`, which lies in a folder of its own that is dnsmasq's `dhcp-hostsdir`. `reload` is a command and its
     /// arguments that makes dnsmasq read it again, run without a shell; empty where something else does that.
     pub fn new(hosts: PathBuf, reload: Vec<String>) -> Self {
-        Self { hosts, reload, stale: Mutex::new(false), applied: AtomicU64::new(0) }
+        let state = State { wanted: None, seen: None, stale: true };
+        Self { hosts, reload, state: Mutex::new(state), applied: AtomicU64::new(0) }
     }
 
-    /// Writes the table if the file differs, and notes whether dnsmasq has to forget lines.
-    async fn write(&self, text: &str) -> Result<bool, DhcpError> {
-        let mut stale = self.stale.lock().await;
-        let failed = |error: std::io::Error| DhcpError {
+    /// Writes the table if the file differs, and always the first time: a path unit that watches the file then makes dnsmasq
+    /// tell all leases. Answers whether dnsmasq has to forget lines.
+    async fn write(&self, text: String) -> Result<bool, DhcpError> {
+        let mut state = self.state.lock().await;
+        let first = state.wanted.is_none();
+        let old = self.read();
+        state.wanted = Some(text.clone());
+        let old = old.map_err(|error| self.not_writable(&error))?;
+        if first || old.as_deref() != Some(text.as_str()) {
+            replace(&self.hosts, &text).map_err(|error| self.not_writable(&error))?;
+            state.stale |= lines_not_in(&old.unwrap_or_default(), &text) > 0;
+        }
+        state.seen = Look::at(&self.hosts);
+        Ok(state.stale)
+    }
+
+    fn read(&self) -> io::Result<Option<String>> {
+        match fs::read(&self.hosts) {
+            Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn not_writable(&self, error: &io::Error) -> DhcpError {
+        DhcpError {
             message: format!(
                 "{} cannot be written ({error}); let this user write in its folder, or set dhcp.dnsmasq_hosts to another file",
                 self.hosts.display()
             ),
-        };
-        let old = match fs::read(&self.hosts) {
-            Ok(old) => Some(String::from_utf8_lossy(&old).into_owned()),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(failed(error)),
-        };
-        if old.as_deref() != Some(text) {
-            replace(&self.hosts, text).map_err(failed)?;
-            let lines: HashSet<&str> = text.lines().collect();
-            *stale |= old.unwrap_or_default().lines().any(|line| !lines.contains(line));
         }
-        Ok(*stale)
     }
 
-    async fn reload(&self) -> Result<(), DhcpError> {
+    async fn reload(&self, state: &mut State) -> Result<(), DhcpError> {
         let Some((program, arguments)) = self.reload.split_first() else { return Ok(()) };
-        let mut stale = self.stale.lock().await;
         let run = Command::new(program).args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
         let problem = match timeout(RELOAD_PATIENCE, run).await {
             Ok(Ok(output)) if output.status.success() => {
-                *stale = false;
+                state.stale = false;
                 return Ok(());
             }
             Ok(Ok(output)) => {
@@ -91,11 +135,24 @@ impl DnsmasqBackend {
         };
         Err(DhcpError {
             message: format!(
-                "dnsmasq still gives addresses that were changed or removed: the reload command {:?} {problem}; \
+                "dnsmasq may still give addresses that were changed or removed: the reload command {:?} {problem}; \
                  correct dhcp.dnsmasq_reload, or use the systemd path unit that `mrp dnsmasq config` prints",
                 self.reload.join(" ")
             ),
         })
+    }
+
+    /// What is wrong with the file, in words.
+    fn damage(&self, wanted: &str) -> io::Result<Option<String>> {
+        let Some(found) = self.read()? else { return Ok(Some("was missing".into())) };
+        if found != wanted {
+            let (strange, lost) = (lines_not_in(&found, wanted), lines_not_in(wanted, &found));
+            return Ok(Some(format!(
+                "was changed by somebody else ({strange} lines that are not mrp's, {lost} of mrp's missing)"
+            )));
+        }
+        let readable = Look::at(&self.hosts).is_some_and(Look::is_readable);
+        Ok((!readable).then(|| "could not be read by dnsmasq's user".into()))
     }
 }
 
@@ -103,20 +160,51 @@ impl DnsmasqBackend {
 impl DhcpBackend for DnsmasqBackend {
     async fn apply(&self, hosts: &[DhcpHost]) -> Result<(), DhcpError> {
         let mine = self.applied.fetch_add(1, Ordering::SeqCst) + 1;
-        if !self.write(&host_file(hosts)).await? || self.reload.is_empty() {
+        if !self.write(host_file(hosts)).await? || self.reload.is_empty() {
             return Ok(());
         }
         sleep(COLLECT).await;
+        let mut state = self.state.lock().await;
         // A later call, which saw the same stale lines, reloads for this one too.
-        if self.applied.load(Ordering::SeqCst) != mine {
+        if self.applied.load(Ordering::SeqCst) != mine || !state.stale {
             return Ok(());
         }
-        self.reload().await
+        self.reload(&mut state).await
+    }
+
+    async fn tend(&self) -> Result<Option<String>, DhcpError> {
+        let mut state = self.state.lock().await;
+        let Some(wanted) = state.wanted.clone() else { return Ok(None) };
+        let mut mended = None;
+        let look = Look::at(&self.hosts);
+        if look.is_none() || look != state.seen {
+            mended = self.damage(&wanted).map_err(|error| self.not_writable(&error))?;
+            if mended.is_some() {
+                replace(&self.hosts, &wanted).map_err(|error| self.not_writable(&error))?;
+                state.stale = true;
+            }
+            state.seen = Look::at(&self.hosts);
+        }
+        let mended = mended.map(|how| format!("{} {how} and was written anew", self.hosts.display()));
+        if state.stale
+            && let Err(DhcpError { message }) = self.reload(&mut state).await
+        {
+            return Err(DhcpError {
+                message: mended.map_or(message.clone(), |mended| format!("{mended}; {message}")),
+            });
+        }
+        Ok(mended)
     }
 }
 
+/// Lines of a text that another one does not have.
+fn lines_not_in(text: &str, other: &str) -> usize {
+    let other: HashSet<&str> = other.lines().collect();
+    text.lines().filter(|line| !other.contains(line)).count()
+}
+
 /// The text of the host file: sorted, a line a host.
-fn host_file(hosts: &[DhcpHost]) -> String {
+pub fn host_file(hosts: &[DhcpHost]) -> String {
     let mut hosts: Vec<&DhcpHost> = hosts.iter().collect();
     hosts.sort();
     hosts.dedup();
@@ -147,7 +235,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// Puts a text in a file's place in one step. dnsmasq passes over names that begin with a dot.
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+fn replace(path: &Path, text: &str) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

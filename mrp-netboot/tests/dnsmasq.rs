@@ -39,7 +39,7 @@ async fn the_host_file_is_written_for_every_reader_and_only_when_it_changes() {
     assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     backend.apply(&hosts).await.unwrap();
     assert_eq!(fs::metadata(&path).unwrap().ino(), written.ino());
-    assert_eq!(reloads(&folder), 0);
+    assert_eq!(reloads(&folder), 1, "once, for what dnsmasq holds from before");
     for spoil in
         [|path: &Path| fs::write(path, "edited").unwrap(), |path: &Path| fs::remove_file(path).unwrap()]
     {
@@ -54,14 +54,66 @@ async fn dnsmasq_is_told_of_changed_and_removed_lines_once() {
     let folder = tempfile::tempdir().unwrap();
     let backend = backend(&folder);
     backend.apply(&[host(1, "10.0.0.64")]).await.unwrap();
+    assert_eq!(reloads(&folder), 1, "dnsmasq tells the leases of before");
     backend.apply(&[host(1, "10.0.0.64"), host(2, "10.0.0.65")]).await.unwrap();
-    assert_eq!(reloads(&folder), 0, "additions need none");
+    assert_eq!(reloads(&folder), 1, "additions need none");
     let steps = [vec![host(1, "10.0.0.70"), host(2, "10.0.0.65")], vec![host(1, "10.0.0.71")], Vec::new()];
     let applied = futures_util::future::join_all(steps.iter().map(|hosts| backend.apply(hosts))).await;
     assert!(applied.iter().all(Result::is_ok), "{applied:?}");
-    assert_eq!(reloads(&folder), 1);
+    assert_eq!(reloads(&folder), 2);
     backend.apply(&[]).await.unwrap();
-    assert_eq!(reloads(&folder), 1);
+    assert_eq!(reloads(&folder), 2);
+}
+
+#[tokio::test]
+async fn a_file_that_somebody_touched_is_mended_and_that_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (backend, path) = (backend(&folder), folder.path().join("a/dnsmasq/hosts"));
+    assert_eq!(backend.tend().await.unwrap(), None, "nothing is known yet");
+    backend.apply(&[host(1, "10.0.0.64")]).await.unwrap();
+    assert_eq!(backend.tend().await.unwrap(), None);
+    let expected = fs::read_to_string(&path).unwrap();
+    let edited = "52:54:00:00:00:01,set:x,10.0.0.99\n02:00:00:00:00:09,10.0.0.9\n";
+    type Spoil<'a> = (&'static str, Box<dyn Fn() + 'a>);
+    let spoils: [Spoil<'_>; 4] = [
+        ("was missing", Box::new(|| fs::remove_file(&path).unwrap())),
+        ("(2 lines that are not mrp's, 1 of mrp's missing)", Box::new(|| fs::write(&path, edited).unwrap())),
+        ("was missing", Box::new(|| fs::remove_dir_all(path.parent().unwrap()).unwrap())),
+        (
+            "could not be read by dnsmasq's user",
+            Box::new(|| fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap()),
+        ),
+    ];
+    for (number, (what, spoil)) in spoils.iter().enumerate() {
+        spoil();
+        let said = backend.tend().await.unwrap().unwrap();
+        assert!(said.contains(what) && said.contains("a/dnsmasq/hosts"), "{said}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+        assert_eq!(reloads(&folder), 2 + number, "dnsmasq forgets what it read meanwhile");
+        assert_eq!(backend.tend().await.unwrap(), None, "{what} is mended");
+    }
+    // Touched, but whole.
+    fs::write(&path, &expected).unwrap();
+    assert_eq!(backend.tend().await.unwrap(), None);
+    assert_eq!(reloads(&folder), 5);
+}
+
+#[tokio::test]
+async fn what_failed_is_tried_again_without_a_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let blocked = folder.path().join("d");
+    fs::write(&blocked, "").unwrap();
+    let once = folder.path().join("once");
+    let command = format!("test -e {0} || {{ touch {0}; exit 3; }}", once.display());
+    let reload = ["/bin/sh", "-c", &command].map(str::to_owned).to_vec();
+    let backend = DnsmasqBackend::new(blocked.join("hosts"), reload);
+    backend.apply(&[host(1, "10.0.0.64")]).await.unwrap_err();
+    backend.tend().await.unwrap_err();
+    fs::remove_file(&blocked).unwrap();
+    let error = backend.tend().await.unwrap_err().to_string();
+    assert!(error.contains("was missing and was written anew") && error.contains("ended with"), "{error}");
+    assert!(fs::read_to_string(blocked.join("hosts")).unwrap().contains("10.0.0.64"));
+    assert_eq!(backend.tend().await.unwrap(), None, "the second reload did it");
 }
 
 #[tokio::test]
@@ -72,13 +124,11 @@ async fn a_reload_that_fails_says_what_to_do_and_is_tried_again() {
     let command = format!("test -e {0} || {{ touch {0}; echo no right >&2; exit 3; }}", once.display());
     let reload = ["/bin/sh", "-c", &command].map(str::to_owned).to_vec();
     let backend = DnsmasqBackend::new(path, reload);
-    backend.apply(&[host(1, "10.0.0.64")]).await.unwrap();
-    let error = backend.apply(&[]).await.unwrap_err().to_string();
+    let error = backend.apply(&[host(1, "10.0.0.64")]).await.unwrap_err().to_string();
     assert!(error.contains("no right") && error.contains("dhcp.dnsmasq_reload"), "{error}");
     backend.apply(&[]).await.unwrap();
     let backend = DnsmasqBackend::new(folder.path().join("d/hosts2"), vec!["/nonexistent/reload".into()]);
-    backend.apply(&[host(1, "10.0.0.64")]).await.unwrap();
-    let error = backend.apply(&[]).await.unwrap_err().to_string();
+    let error = backend.apply(&[host(1, "10.0.0.64")]).await.unwrap_err().to_string();
     assert!(error.contains("/nonexistent/reload") && error.contains("cannot be run"), "{error}");
 }
 

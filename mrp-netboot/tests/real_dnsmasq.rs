@@ -89,7 +89,7 @@ impl Dnsmasq {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let path = |name: &str| folder.path().join(name);
         let log = path("events");
-        let record = "env | grep ^DNSMASQ_ | sed 's/^/env /' >> \"$0\"; echo \"args $*\" >> \"$0\"";
+        let record = "while test -e \"$0.hang\"; do sleep 0.1; done; env | grep ^DNSMASQ_ | sed 's/^/env /' >> \"$0\"; echo \"args $*\" >> \"$0\"";
         let config = ServerConfig {
             hosts: path("dnsmasq/hosts"),
             next_server: Some("10.0.0.9".parse().unwrap()),
@@ -106,7 +106,8 @@ impl Dnsmasq {
         let reload = ["/bin/sh", "-c", "kill -HUP \"$(cat \"$0\")\""].map(str::to_owned).to_vec();
         let reload = [reload, vec![path("pid").display().to_string()]].concat();
         let backend = DnsmasqBackend::new(config.hosts.clone(), reload);
-        backend.apply(&[]).await.unwrap();
+        // Nobody reads it yet.
+        backend.apply(&[]).await.unwrap_err();
         let conf = format!("--conf-file={}", path("dnsmasq.conf").display());
         assert!(run("dnsmasq", &["--test", &conf]).contains("syntax check OK"));
         let child = Command::new("ip")
@@ -219,6 +220,13 @@ async fn reserved_addresses_reach_clients_and_changes_too() {
     );
     assert!(add.expires.is_some(), "{add:?}");
 
+    // Somebody's edit, which dnsmasq reads at once, does not last.
+    fs::write(dnsmasq.path("dnsmasq/hosts"), format!("{MAC},10.0.0.99\n")).unwrap();
+    let said = dnsmasq.backend.tend().await.unwrap().unwrap();
+    assert!(said.contains("1 lines that are not mrp's, 2 of mrp's missing"), "{said}");
+    let told = dnsmasq.client(&UEFI);
+    assert!(has(&told, "ip=10.0.0.64"), "{told}");
+
     // Changed: needs the reload, and dnsmasq lives on.
     dnsmasq.backend.apply(&[host(MAC, "10.0.0.70", "node-01")]).await.unwrap();
     let repeated = dnsmasq.event("the lease told again", |event| event.action == Action::Old).await;
@@ -272,5 +280,24 @@ async fn each_architecture_gets_its_boot_loader() {
     }
     let told = dnsmasq.client(&["-O", "bootfile"]);
     assert!(!told.contains("bootfile=") && has(&told, "siaddr=10.0.0.9"), "{told}");
+    assert!(dnsmasq.is_alive());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_hangs_holds_up_no_client() {
+    let mut dnsmasq = Dnsmasq::start("hang").await;
+    let hang = dnsmasq.path("events.hang");
+    fs::write(&hang, "").unwrap();
+    let macs = [1, 2, 3].map(|last| format!("52:54:00:00:01:0{last}"));
+    for mac in &macs {
+        run("ip", &["-n", &dnsmasq.network.client, "link", "set", "eth0", "address", mac]);
+        let told = dnsmasq.client(&UEFI);
+        assert!(told.contains("ip=10.0.0.1") && has(&told, "bootfile=bootx64.efi"), "{told}");
+    }
+    assert!(dnsmasq.events().is_empty(), "the reports hang");
+    fs::remove_file(hang).unwrap();
+    for mac in &macs {
+        dnsmasq.event("a report that had to wait", |event| event.mac.to_string() == *mac).await;
+    }
     assert!(dnsmasq.is_alive());
 }

@@ -442,7 +442,10 @@ async fn progress_is_told_now_and_then() {
     library.outcomes(1);
     let progress = library.0.progress.lock().unwrap().clone();
     assert!(!progress.is_empty() && progress.len() <= 2, "{progress:?}");
-    assert!(progress[0].bytes >= 2 * 512 && progress[0].total == 2560 && progress[0].rate() > 0.0);
+    let first = progress[0];
+    assert!(first.bytes >= 2 * 512 && first.total == 2560 && first.rate() > 0.0);
+    assert_eq!((first.blksize, first.windowsize, first.tsize), (512, 1, false));
+    assert!(first.retransmissions >= 1, "the third block came again: {first:?}");
     handle.stop().await;
 }
 

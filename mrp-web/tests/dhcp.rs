@@ -44,6 +44,9 @@ async fn leases_that_dnsmasq_reports_are_known() {
     // A renewal that dnsmasq heard: the operating system asked.
     assert_eq!(report(&lab, &event("old", mac, "null", "false", NOW)).await, 204);
     assert_eq!(texts().await, [firmware, "52:54:00:00:00:03 has 10.101.0.77 (operating system)"]);
+    // Sent twice, because mrp's answer was lost.
+    assert_eq!(report(&lab, &event("old", mac, "null", "false", NOW)).await, 204);
+    assert_eq!(texts().await.len(), 2);
     assert_eq!(report(&lab, &event("del", mac, "null", "null", NOW)).await, 204);
     assert!(lease().await.is_null());
     assert_eq!(report(&lab, &event("add", "52:54:00:ff:00:01", "11", "true", NOW)).await, 204);

@@ -15,7 +15,7 @@ use crate::output::line;
 use crate::wiring::Files;
 
 /// dnsmasq runs one script at a time: a report that takes longer keeps the others waiting.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What belongs into the configuration of the site's dnsmasq.
 #[derive(Debug, clap::Subcommand)]
@@ -78,7 +78,8 @@ impl PrintConfig {
 
 /// Report a lease to mrp: dnsmasq runs this as its script. Never fails, so that dnsmasq goes on.
 ///
-/// While mrp is away reports wait in the spool folder; the next call sends them first.
+/// While mrp is away reports wait in the spool folder; a later call sends them first. A server that
+/// does not answer within a second is left alone for five.
 ///
 /// Example:
 ///   mrp dnsmasq-event --url http://10.0.0.1:8081 add 52:54:00:12:34:56 10.0.0.7 node-01
@@ -116,8 +117,15 @@ impl DnsmasqEvent {
 
     async fn report(&self, event: &ScriptEvent) -> Result<()> {
         let spool = Spool::new(&self.spool);
+        if spool.rests() {
+            return spool
+                .append(event)
+                .with_context(|| format!("{} cannot be written", self.spool.display()));
+        }
         let sent = self.send(&spool, event).await;
         if let Err(reason) = sent {
+            // Without the mark the next report waits for mrp as this one did.
+            let _ = spool.rest();
             spool
                 .append(event)
                 .with_context(|| format!("{reason:#}, and {} cannot be written", self.spool.display()))?;

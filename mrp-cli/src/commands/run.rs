@@ -6,7 +6,7 @@ use mrp_core::api::{self, Run};
 use crate::client::ClientError;
 use crate::commands::Session;
 use crate::commands::machine::{Boot, not_held};
-use crate::follow::follow_until_interrupted;
+use crate::follow::{follow_until_interrupted, progress};
 use crate::output::{or_none, when};
 use crate::resolve;
 
@@ -196,7 +196,7 @@ async fn show(session: &Session, run: &Run) -> Result<()> {
     ];
     facts.extend(run.stages.iter().map(|stage| {
         let bytes = stage.bytes.zip(stage.total).map(|(bytes, total)| format!("{bytes} of {total} bytes"));
-        let told = [Some(when(stage.at)), bytes, stage.detail.clone()];
+        let told = [Some(when(stage.at)), progress(stage), bytes, stage.detail.clone()];
         (stage.stage.as_str(), told.into_iter().flatten().collect::<Vec<_>>().join(", "))
     }));
     session.output.object(run, &facts)

@@ -65,11 +65,16 @@ impl Life {
 }
 
 fn loader() -> Observation {
-    Observation::BootLoader { name: "bootx64.efi".into(), bytes: 7 }
+    Observation::BootLoader { name: "bootx64.efi".into(), bytes: 7, facts: facts() }
 }
 
 fn bytes(stage: StageKind, bytes: u64, total: u64) -> Observation {
-    Observation::Transfer { stage, bytes, total, detail: "TFTP".into() }
+    Observation::Transfer { stage, bytes, total, detail: "TFTP".into(), facts: facts() }
+}
+
+fn facts() -> TransferFacts {
+    let tftp = TftpFacts { blksize: 1468, windowsize: 16, tsize: true, retransmissions: 3 };
+    TransferFacts { protocol: Transport::Tftp, bytes_per_second: 4_800_000, tftp: Some(tftp) }
 }
 
 fn phone_home(ok: bool, message: Option<&str>) -> Observation {

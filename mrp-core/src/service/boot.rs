@@ -20,7 +20,7 @@ use crate::image::{Image, ImageKind};
 use crate::mac::MacAddr;
 use crate::machine::{InterfaceView, Machine, MachineId};
 use crate::render::RenderError;
-use crate::run::{BootChoice, Observation, Run, StageKind};
+use crate::run::{BootChoice, Observation, Run, StageKind, TftpFacts, TransferFacts};
 use crate::service::{Provisioner, lock};
 
 /// How long a client that is known by the MAC in its path alone is believed.
@@ -28,6 +28,8 @@ const BELIEF: Duration = Duration::from_secs(10 * 60);
 
 /// How many clients are remembered at once as believed, or as refused.
 const MOST_CLIENTS: usize = 10_000;
+/// Most machines that boot a file and are told that a stranger asked for it.
+const TOLD: usize = 20;
 /// How often one refusal of one client is told.
 const REFUSALS: Duration = Duration::from_secs(60);
 
@@ -83,6 +85,10 @@ pub struct TransferReport {
     pub over: bool,
     /// Options, rate and retransmissions, or why it was cut off, in words.
     pub detail: String,
+    /// Bytes a second from the first packet on.
+    pub bytes_per_second: u64,
+    /// What TFTP agreed on, and lost.
+    pub tftp: Option<TftpFacts>,
 }
 
 /// Netbooting clients.
@@ -196,13 +202,17 @@ impl Boot<'_> {
         let Some(machine) = self.0.store().machine(id).await? else { return Ok(()) };
         let complete = report.over && report.bytes == report.total;
         let (name, transport) = (&transfer.name, transfer.transport.as_str());
-        let TransferReport { bytes, total, over, detail } = report;
+        let TransferReport { bytes, total, over, detail, bytes_per_second, tftp } = report;
+        let facts = TransferFacts { protocol: transfer.transport, bytes_per_second, tftp };
         let seen = match kind {
-            ImageKind::BootLoader if complete => Observation::BootLoader { name: name.clone(), bytes: total },
+            ImageKind::BootLoader if complete => {
+                Observation::BootLoader { name: name.clone(), bytes: total, facts: facts.clone() }
+            }
             ImageKind::BootLoader => return Ok(()),
             ImageKind::Kernel | ImageKind::Initrd => {
                 let stage = if kind == ImageKind::Kernel { StageKind::Kernel } else { StageKind::Initrd };
-                Observation::Transfer { stage, bytes, total, detail: format!("{transport}, {detail}") }
+                let detail = format!("{transport}, {detail}");
+                Observation::Transfer { stage, bytes, total, detail, facts: facts.clone() }
             }
         };
         // Firmware opens a file to learn its size and opens it again: that is no news.
@@ -210,6 +220,7 @@ impl Boot<'_> {
             let data = json!({
                 "file": name, "type": kind, "client": transfer.client,
                 "protocol": transport, "bytes": bytes, "total": total, "detail": detail,
+                "bytes_per_second": facts.bytes_per_second, "tftp": facts.tftp,
             });
             let how = if complete { "fetched" } else { "stopped fetching" };
             let text = format!("{how} {name} by {transport}: {bytes} of {total} bytes, {detail}");
@@ -257,13 +268,13 @@ impl Boot<'_> {
         client: IpAddr,
         local: IpAddr,
     ) -> Result<String, Error> {
-        let machine = self.by_token(token).await?;
+        let machine = self.by_token(token, client, "the answer file").await?;
         self.render_answer_file(&machine, client, local).await
     }
 
-    /// True if the token is valid; for the files beside an answer file that are always empty.
-    pub async fn check_token(&self, token: &str) -> Result<Machine, Error> {
-        self.by_token(token).await
+    /// The machine whose boot token this is; for the files beside an answer file that are always empty.
+    pub async fn check_token(&self, token: &str, client: IpAddr) -> Result<Machine, Error> {
+        self.by_token(token, client, "the answer file").await
     }
 
     /// A machine reports. A second report changes nothing.
@@ -274,7 +285,7 @@ impl Boot<'_> {
         message: Option<String>,
         client: IpAddr,
     ) -> Result<(), Error> {
-        let machine = self.by_token(token).await?;
+        let machine = self.by_token(token, client, "its phone-home").await?;
         let message =
             message.map(|message| message.chars().filter(|c| !c.is_control()).take(1000).collect::<String>());
         let how = if ok { "phoned home" } else { "phoned home with a failure" };
@@ -371,8 +382,8 @@ impl Boot<'_> {
         }
     }
 
-    /// False for a refusal that was told within the last minute: who asks for ever does not fill the events.
-    fn is_news(&self, machine: MachineId, client: IpAddr, what: &str) -> bool {
+    /// False for what was told within the last minute: who asks for ever does not fill the events.
+    pub(super) fn is_news(&self, machine: MachineId, client: IpAddr, what: &str) -> bool {
         let now = self.0.now();
         let mut told = lock(&self.0.0.refusals);
         told.retain(|_, since| now.since(*since) < REFUSALS);
@@ -533,19 +544,12 @@ impl Boot<'_> {
         if own || (image.kind == ImageKind::BootLoader && image.public) {
             return Ok(image);
         }
-        if let Some(owner) = self.user_of(&image).await? {
-            return Err(self.refuse(&owner, request.client, &format!("the file {name}")).await);
+        for name_of_machine in store.machines_using_image(image.id).await?.iter().take(TOLD) {
+            if let Some(owner) = store.machine_by_name(name_of_machine).await? {
+                self.refuse(&owner, request.client, &format!("the file {name}")).await;
+            }
         }
         Err(Error::Forbidden("this file belongs to another machine".into()))
-    }
-
-    /// A machine that boots this image.
-    async fn user_of(&self, image: &Image) -> Result<Option<Machine>, Error> {
-        let names = self.0.store().machines_using_image(image.id).await?;
-        match names.first() {
-            Some(name) => Ok(self.0.store().machine_by_name(name).await?),
-            None => Ok(None),
-        }
     }
 
     async fn render_answer_file(
@@ -581,12 +585,17 @@ impl Boot<'_> {
         Ok(rendered.text)
     }
 
-    async fn by_token(&self, token: &str) -> Result<Machine, Error> {
+    /// The machine of a token. One that is not valid any more, or was never, is told to the people of the machine that it names.
+    async fn by_token(&self, token: &str, client: IpAddr, what: &str) -> Result<Machine, Error> {
         let unknown = || Error::not_found("token", "");
         let id =
             token.split_once('-').and_then(|(id, _)| i64::from_str_radix(id, 16).ok()).ok_or_else(unknown)?;
         let machine = self.0.store().machine(MachineId::new(id)).await?.ok_or_else(unknown)?;
-        if self.is_token_of(&machine, token) { Ok(machine) } else { Err(unknown()) }
+        if !self.is_token_of(&machine, token) {
+            self.refuse(&machine, client, &format!("{what} with an old or foreign token")).await;
+            return Err(unknown());
+        }
+        Ok(machine)
     }
 
     fn is_token_of(&self, machine: &Machine, token: &str) -> bool {

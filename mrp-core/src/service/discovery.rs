@@ -14,8 +14,11 @@ use crate::mac::MacAddr;
 use crate::machine::{Addressing, Interface, Machine, MachineView, check_text};
 use crate::network::NetworkId;
 use crate::run::Observation;
-use crate::service::Provisioner;
+use crate::service::{Provisioner, lock};
 use crate::store::StoreError;
+
+/// Clients whose last report is remembered.
+const MOST_REPORTS: usize = 20_000;
 
 /// A DHCP client as a DHCP server saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,10 +182,14 @@ impl Discovery<'_> {
     ) -> Result<(), Error> {
         let now = self.0.now();
         let known = self.0.store().lease(mac).await?;
+        let moved = known.as_ref().is_none_or(|known| known.ipv4 != ipv4);
         let lease = Lease { mac, ipv4, last_seen: now };
         self.0.store().put_lease(&lease, &crate::event::Journal::default()).await?;
+        if moved {
+            self.tell_holder(mac, ipv4, json!({"heard": "taken", "mac": mac, "ipv4": ipv4})).await?;
+        }
         let Some((machine, _)) = self.0.interfaces().owner_of(mac).await? else { return Ok(()) };
-        let news = known.is_none_or(|known| known.ipv4 != ipv4) || firmware.is_some();
+        let news = moved || firmware.is_some();
         let who =
             firmware.map_or("", |firmware| if firmware { " (firmware)" } else { " (operating system)" });
         let data = json!({"mac": mac, "ipv4": ipv4, "firmware": firmware, "seconds": seconds});
@@ -198,6 +205,20 @@ impl Discovery<'_> {
             return Ok(());
         }
         Ok(self.0.store().put_lease(&lease, &crate::event::Journal::default()).await?)
+    }
+
+    /// True for a report of a DHCP server that is the same as the last one of this client: it was sent twice because mrp's
+    /// answer to it was lost.
+    pub fn is_repeated(&self, mac: MacAddr, report: &str) -> bool {
+        let mut last = lock(&self.0.0.last_reports);
+        if last.get(&mac).is_some_and(|known| known == report) {
+            return true;
+        }
+        if last.len() >= MOST_REPORTS {
+            last.clear();
+        }
+        last.insert(mac, report.to_owned());
+        false
     }
 
     /// The lease of an address ended. The client may have another one by then, which it keeps.

@@ -2,17 +2,19 @@
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::actor::Actor;
 use crate::dhcp::DhcpHost;
 use crate::error::Error;
+use crate::event::{EventKind, NewEvent};
 use crate::id::Id;
 use crate::mac::MacAddr;
 pub use crate::machine::InterfaceView;
-use crate::machine::{Addressing, Interface, InterfaceId, Machine, MachineId, check_text, hostname_of};
-use crate::network::{Free, Network, NetworkAddress, NetworkId};
+use crate::machine::{Addressing, Interface, InterfaceId, Machine, MachineId, check_text};
+use crate::network::{Free, Network, NetworkId};
 use crate::service::Provisioner;
 use crate::service::expected::Expected;
 use crate::store::StoreError;
@@ -52,6 +54,9 @@ pub enum AddressKind {
     Static,
 }
 
+/// How often what the DHCP server was told is looked after.
+const TEND: Duration = Duration::from_secs(5);
+
 /// How often an address is chosen anew because another request was faster.
 const ATTEMPTS: usize = 1000;
 
@@ -88,18 +93,52 @@ impl Provisioner {
         }
         let read = self.0.dhcp_changes.load(Ordering::SeqCst);
         let addresses = self.store().configured_addresses(None).await?;
-        let mut hosts: Vec<DhcpHost> = addresses
-            .into_iter()
-            .map(|NetworkAddress { mac, address, machine_name, .. }| DhcpHost {
-                mac,
-                ipv4: address,
-                hostname: hostname_of(&machine_name),
-            })
-            .collect();
+        let mut hosts: Vec<DhcpHost> = addresses.into_iter().map(DhcpHost::from).collect();
         hosts.sort();
         self.0.dhcp.apply(&hosts).await?;
         *told = read;
         Ok(())
+    }
+
+    /// Starts to look after what the DHCP server was told: somebody may edit it.
+    pub(crate) fn tend_dhcp(&self) {
+        if !self.0.dhcp.steers() {
+            return;
+        }
+        let service = self.clone();
+        self.start_loop(async move {
+            let mut problem = None;
+            loop {
+                tokio::time::sleep(TEND).await;
+                match service.0.dhcp.tend().await {
+                    Ok(mended) => {
+                        if let Some(text) = mended {
+                            service.tell_mended(text).await;
+                        }
+                        if problem.take().is_some() {
+                            tracing::info!("the DHCP server has all addresses again");
+                        }
+                    }
+                    Err(error) => {
+                        let text = error.to_string();
+                        if problem.as_ref() != Some(&text) {
+                            tracing::error!("{text}; it is tried again every {} seconds", TEND.as_secs());
+                        }
+                        problem = Some(text);
+                    }
+                }
+            }
+        });
+    }
+
+    async fn tell_mended(&self, text: String) {
+        tracing::warn!("{text}");
+        let (at, kind, actor) = (self.now(), EventKind::Dhcp, "mrp".to_owned());
+        let data = json!({"heard": "mended"});
+        let event = NewEvent { at, machine: None, run: None, kind, actor, text, data };
+        if let Err(error) = self.record_event(event).await {
+            tracing::warn!(%error, "an event could not be written down");
+        }
     }
 }
 

@@ -102,7 +102,8 @@ impl Discovery<'_> {
         let service = self.service();
         let owner = service.interfaces().owner_of(client.mac).await?;
         if let Heard::Took { address, .. } | Heard::Gave { address, .. } = sighting.what {
-            self.check_holder(client.mac, address, sighting).await?;
+            let data = json!({"heard": "taken", "mac": client.mac, "ipv4": address});
+            self.tell_holder(client.mac, address, data).await?;
         }
         let Some((machine, interface)) = owner else {
             return match sighting.what {
@@ -159,8 +160,13 @@ impl Discovery<'_> {
         self.service().record_event(self.machine_event(machine, text, data)).await
     }
 
-    /// A client got the address of a machine's interface.
-    async fn check_holder(&self, mac: MacAddr, address: Ipv4Addr, sighting: &Sighting) -> Result<(), Error> {
+    /// A client got the address of a machine's interface: tells the machine's people, once a minute.
+    pub(super) async fn tell_holder(
+        &self,
+        mac: MacAddr,
+        address: Ipv4Addr,
+        data: Value,
+    ) -> Result<(), Error> {
         let service = self.service();
         let Some(holder) = service.store().interface_by_address(address).await? else { return Ok(()) };
         if holder.mac == mac {
@@ -168,8 +174,9 @@ impl Discovery<'_> {
         }
         let Some((machine, _)) = service.interfaces().owner_of(holder.mac).await? else { return Ok(()) };
         let text = format!("{}: its address {address} was given to {}", holder.mac, self.named(mac));
-        let mut data = data(sighting);
-        data["heard"] = json!("taken");
+        if !service.boot().is_news(machine.id, address.into(), &text) {
+            return Ok(());
+        }
         service.record_event(self.machine_event(&machine, text, data)).await
     }
 

@@ -352,6 +352,7 @@ impl Provisioner {
     pub(crate) async fn resume(&self) -> Result<(), Error> {
         self.adopt_runs().await?;
         self.sync_dhcp();
+        self.tend_dhcp();
         self.assignments().watch_ends();
         let service = self.clone();
         self.start_loop(async move {

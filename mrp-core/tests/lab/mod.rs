@@ -246,7 +246,9 @@ impl Lab {
     }
 
     pub(crate) async fn transferred(&self, file: &BootFile, bytes: u64, total: u64) {
-        let report = TransferReport { bytes, total, over: true, detail: "blksize 1468".into() };
+        let detail = "blksize 1468".to_owned();
+        let report =
+            TransferReport { bytes, total, over: true, detail, bytes_per_second: 1_000_000, tftp: None };
         self.mrp.boot().transferred(&file.transfer, report).await.unwrap();
     }
 

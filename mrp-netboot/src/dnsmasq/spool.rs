@@ -3,11 +3,16 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::ScriptEvent;
 
 /// Reports kept; more are not of use, since each lease needs its newest one only.
 const MAX_REPORTS: usize = 10_000;
+
+/// How long mrp is left alone after it did not answer: dnsmasq runs one script at a time, and a server that hangs would hold up
+/// each of them.
+const REST: Duration = Duration::from_secs(5);
 
 /// A folder of lease reports. Several processes may use it at once.
 #[derive(Debug, Clone)]
@@ -87,6 +92,23 @@ impl Spool {
             sent += 1;
         }
         Ok(sent)
+    }
+
+    /// Notes that mrp did not answer.
+    pub fn rest(&self) -> io::Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        fs::write(self.rest_mark(), "1")
+    }
+
+    /// True for some seconds after mrp did not answer.
+    pub fn rests(&self) -> bool {
+        let noted = fs::metadata(self.rest_mark()).and_then(|mark| mark.modified());
+        // A mark of the future is one of before the clock was set back.
+        noted.is_ok_and(|noted| noted.elapsed().is_ok_and(|since| since < REST))
+    }
+
+    fn rest_mark(&self) -> PathBuf {
+        self.folder.join(".rest")
     }
 
     fn lock(&self) -> io::Result<File> {

@@ -54,6 +54,11 @@ impl Terms {
         (!self.options.is_empty()).then(|| encode_oack(&self.options))
     }
 
+    /// The client asked for the file's size (RFC 2349).
+    pub(super) fn tsize(&self) -> bool {
+        self.options.iter().any(|(name, _)| *name == "tsize")
+    }
+
     fn grant(&mut self, name: &str, value: u64, limits: Limits) -> Option<(&'static str, u64)> {
         let name = ["blksize", "windowsize", "timeout", "tsize"].into_iter().find(|known| *known == name)?;
         if self.options.iter().any(|(granted, _)| *granted == name) {

@@ -47,6 +47,8 @@ pub struct Outcome {
     pub blksize: u16,
     /// Blocks in a window.
     pub windowsize: u16,
+    /// The client asked for the file's size.
+    pub tsize: bool,
     /// Blocks that were sent again.
     pub retransmissions: u64,
     /// From the first packet to the end.
@@ -61,6 +63,14 @@ pub struct Progress {
     pub bytes: u64,
     /// Bytes of the file.
     pub total: u64,
+    /// Bytes in a block.
+    pub blksize: u16,
+    /// Blocks in a window.
+    pub windowsize: u16,
+    /// The client asked for the file's size.
+    pub tsize: bool,
+    /// Blocks that were sent again.
+    pub retransmissions: u64,
     /// Since the first packet.
     pub elapsed: Duration,
 }
@@ -141,6 +151,7 @@ mod tests {
             total: 5_000_000,
             blksize: 1468,
             windowsize: 16,
+            tsize: true,
             retransmissions: 0,
             duration: Duration::from_millis(500),
         };

@@ -382,7 +382,15 @@ impl<T> Running<T> {
             return;
         }
         (self.told, self.told_bytes) = (Instant::now(), bytes);
-        let progress = Progress { bytes, total: self.terms.total, elapsed: self.started.elapsed() };
+        let progress = Progress {
+            bytes,
+            total: self.terms.total,
+            blksize: self.terms.blksize,
+            windowsize: self.terms.windowsize,
+            tsize: self.terms.tsize(),
+            retransmissions: self.transfer.resent(),
+            elapsed: self.started.elapsed(),
+        };
         shared.progress(&self.tag, &progress);
     }
 
@@ -393,6 +401,7 @@ impl<T> Running<T> {
             total: self.terms.total,
             blksize: self.terms.blksize,
             windowsize: self.terms.windowsize,
+            tsize: self.terms.tsize(),
             retransmissions: self.transfer.resent(),
             duration: self.started.elapsed(),
         }
@@ -402,5 +411,5 @@ impl<T> Running<T> {
 /// The outcome of a transfer that sent nothing.
 pub(super) fn unstarted(ending: Ending, total: u64) -> Outcome {
     let (blksize, windowsize, duration) = (512, 1, Duration::ZERO);
-    Outcome { ending, bytes_acked: 0, total, blksize, windowsize, retransmissions: 0, duration }
+    Outcome { ending, bytes_acked: 0, total, blksize, windowsize, tsize: false, retransmissions: 0, duration }
 }

@@ -62,6 +62,10 @@ async fn lease_event(call: Call) -> Answer {
     let event: LeaseEvent = call.exact().await?;
     let discovery = call.service().discovery();
     let LeaseEvent { mac, ipv4, client_arch, firmware, .. } = event;
+    let report = format!("{:?} {ipv4} {firmware:?} {}", event.action, event.at);
+    if discovery.is_repeated(mac, &report) {
+        return Ok(reply::no_content());
+    }
     let fresh = call.service().now().since(Timestamp(event.at)) < FRESH;
     match (event.action, firmware) {
         (Action::Del, _) => discovery.lease_ended(mac, ipv4).await?,

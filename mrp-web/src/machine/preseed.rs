@@ -66,7 +66,7 @@ async fn user_data(call: Call) -> Answer {
 
 /// cloud-init insists on files that have nothing to say here.
 async fn nothing(call: Call) -> Answer {
-    call.service().boot().check_token(token(&call, 0)?).await?;
+    call.service().boot().check_token(token(&call, 0)?, call.peer.address.ip()).await?;
     Ok(reply::text(StatusCode::OK, ""))
 }
 

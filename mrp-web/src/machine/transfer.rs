@@ -152,14 +152,16 @@ impl Sending {
         let whole_part = sent == self.part.end - self.part.start;
         let (bytes, total) = (self.part.start + sent, self.total);
         let over = ended && (!whole_part || bytes == total);
+        let elapsed = self.started.elapsed().as_micros().max(1);
+        let bytes_per_second = u64::try_from(u128::from(sent) * 1_000_000 / elapsed).unwrap_or(u64::MAX);
         #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
-        let rate = sent as f64 / self.started.elapsed().as_secs_f64().max(1e-6) / 1e6;
+        let rate = bytes_per_second as f64 / 1e6;
         let detail = if whole_part || !ended {
             format!("{rate:.1} MB/s")
         } else {
             format!("{rate:.1} MB/s, the connection was cut off")
         };
-        let report = TransferReport { bytes, total, over, detail };
+        let report = TransferReport { bytes, total, over, detail, bytes_per_second, tftp: None };
         if let Err(error) = self.service.boot().transferred(&self.transfer, report).await {
             tracing::warn!(%error, "a transfer could not be written down");
         }

@@ -5,7 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 use std::time::Duration;
 
+use mrp_core::dhcp::DhcpHost;
 use mrp_core::store::Store;
+use mrp_netboot::dnsmasq::host_file as host_file_of;
 use mrp_netboot::vendors::IeeeVendors;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -22,7 +24,9 @@ pub(super) async fn examine(config: &Config, store: Option<&dyn Store>) -> Vec<F
                 "not steered by mrp (dhcp.backend = \"none\"); mr-provisioner's Kea hook may ask",
             )]
         }
-        DhcpKind::Dnsmasq => vec![dnsmasq_version().await, host_file(config)],
+        DhcpKind::Dnsmasq => {
+            vec![dnsmasq_version().await, host_file(config), content(config, store).await]
+        }
         DhcpKind::Kea => kea::examine(config, store).await,
     };
     findings.extend(observer(config));
@@ -94,6 +98,32 @@ fn observer(config: &Config) -> Vec<Finding> {
         ),
     };
     vec![may, makers]
+}
+
+/// Whether the file says what the database says: somebody may have edited it.
+async fn content(config: &Config, store: Option<&dyn Store>) -> Finding {
+    const ABOUT: &str = "addresses";
+    let path = Files::of(config).dnsmasq_hosts(config);
+    let Some(store) = store else {
+        return Finding::warning(ABOUT, "not compared without the database", "see above");
+    };
+    let wanted = match store.configured_addresses(None).await {
+        Ok(addresses) => host_file_of(&addresses.into_iter().map(DhcpHost::from).collect::<Vec<_>>()),
+        Err(error) => {
+            return Finding::warning(ABOUT, format!("not compared: {error}"), "see the database above");
+        }
+    };
+    match fs::read_to_string(&path) {
+        Ok(found) if found == wanted => Finding::ok(
+            ABOUT,
+            format!("{} in dnsmasq's host file, as they should be", wanted.lines().count()),
+        ),
+        _ => Finding::warning(
+            ABOUT,
+            format!("{} is missing or does not say what the database says", path.display()),
+            "mrp serve mends it within seconds and writes an event (`mrp events --kind dhcp`): start it",
+        ),
+    }
 }
 
 fn token(config: &Config) -> Option<Finding> {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::*;
+use crate::boot::Transport;
 use crate::machine::{MachineState, Netboot};
-use crate::run::{Observation, RunStatus, StageKind};
+use crate::run::{Observation, RunStatus, StageKind, TftpFacts, TransferFacts};
 use crate::store::RunFilter;
 
 fn ended(run: Run) -> Run {
@@ -38,6 +39,11 @@ pub(super) async fn life(store: &dyn Store) -> Outcome {
         bytes: u64::MAX - 1,
         total: u64::MAX,
         detail: "TFTP, \"quoted\" ünicode".into(),
+        facts: TransferFacts {
+            protocol: Transport::Tftp,
+            bytes_per_second: u64::MAX,
+            tftp: Some(TftpFacts { blksize: 65464, windowsize: 1, tsize: true, retransmissions: u64::MAX }),
+        },
     };
     wanted.observe(transfer, &limits, later);
     let changed = store.update_run(&wanted, None, &journal("advanced")).await?;
