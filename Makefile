@@ -11,7 +11,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$$PATH)
 HOST = $(shell $(CARGO) -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)
 RUN_AS_ROOT = $(if $(SUDO),CARGO_TARGET_$(HOST)_RUNNER="$(SUDO)")
 
-.PHONY: kea-hook s3 help demo build toolchain packages root lint unit real lab api api-full test bench bench-packages
+.PHONY: kea-hook s3 help demo build toolchain packages root lint unit real lab api api-full lab-full lab-install test bench bench-packages
 
 help:
 	@echo 'make demo              build and provision a simulated machine, then keep serving (BREAK=tftp|bmc|http|answer-file|loop)'
@@ -19,6 +19,8 @@ help:
 	@echo 'make bench             TFTP, IPMI, sweeps of BMCs, consoles, plugins and HTTP requests, each beside its peers (BENCH="rest -- --only one-machine --db sqlite": a part)'
 	@echo 'make kea-hook          target/libdhcp_mrp.so, the library for the Kea that is installed here'
 	@echo 'make lint unit real api lab   the parts of make test'
+	@echo 'make lab-full          every firmware with dnsmasq, and whole installations on empty disks, in QEMU'
+	@echo 'make lab-install       the Debian installer to its end, if the mirror of the distribution has all that it needs'
 	@echo 'make api-full          schemathesis over the OpenAPI document for ten minutes a role, with another seed each time'
 
 toolchain:
@@ -75,6 +77,16 @@ s3: toolchain packages
 # QEMU machines with UEFI and BIOS, behind OpenIPMI's BMC, with dnsmasq, in a network namespace of their own.
 lab: build packages root
 	$(SUDO) python3 mrp-cli/tests/lab/lab.py --mrp $(TARGET)/debug/mrp
+
+# What takes longer: the other firmwares with dnsmasq, and whole installations by debootstrap with UEFI and with BIOS.
+lab-full: build root
+	.ci/install-packages full
+	$(SUDO) python3 mrp-cli/tests/lab/lab.py --mrp $(TARGET)/debug/mrp --only firmware --firmware http ipxe efi-ipxe arm64 --only installation
+
+# The Debian installer to its end, from a partial mirror: it says first what the distribution's mirror does not have.
+lab-install: build root
+	.ci/install-packages full
+	$(SUDO) python3 mrp-cli/tests/lab/lab.py --mrp $(TARGET)/debug/mrp --only debian-installation --firmware
 
 # schemathesis, from PyPI, over the OpenAPI document. A seed repeats a run: `make test` has always the same one.
 API_SECONDS ?= 100

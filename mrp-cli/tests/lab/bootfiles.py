@@ -25,17 +25,20 @@ MODULES = [
     "drivers/net/virtio_net",
 ]
 
-INIT = r"""#!/bin/busybox sh
+# How each init begins.
+START = r"""#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 dmesg -n 1
 say() { echo "LAB-$1 $(cut -d' ' -f1 /proc/uptime)s $2"; }
-say up "$(uname -r)"
-echo; echo "LAB-cmdline $(base64 -w 0 /proc/cmdline)"
-for module in @MODULES@; do insmod /lib/modules/$module.ko; done
+"""
+NETWORK = r"""
 ip link set lo up; ip link set eth0 up
 udhcpc -i eth0 -n -q -t 10 -T 2 -s /dhcp.sh && say address "$(cat /address)"
+"""
+
+INIT = r"""
 for word in $(cat /proc/cmdline); do case "$word" in url=*) url=${word#url=};; esac; done
 if [ -n "$url" ] && wget -q -O /preseed.cfg "$url"; then
   say answer-file "$(wc -c < /preseed.cfg) bytes"
@@ -84,6 +87,15 @@ def kernel(packages=PACKAGES):
     return found[-1]
 
 
+def modules(names, packages=PACKAGES):
+    """The files of kernel modules, and the commands that load them in this order."""
+    folder = packages / "lib/modules" / kernel(packages).name.removeprefix("vmlinuz-") / "kernel"
+    # A kernel may have some of them built in, as arm64's has virtio itself.
+    found = [(folder / f"{name}.ko", name.rsplit("/", 1)[1]) for name in names if (folder / f"{name}.ko").is_file()]
+    files = {f"lib/modules/{name}.ko": (file.read_bytes(), 0o644) for file, name in found}
+    return files, "".join(f"insmod /lib/modules/{name}.ko\n" for _, name in found)
+
+
 def busybox(init, packages=PACKAGES):
     """What each initrd has, with an init of its own."""
     return {"bin/busybox": ((packages / "bin/busybox").read_bytes(), 0o755), "init": (init.encode(), 0o755)}
@@ -98,13 +110,15 @@ def login_initrd(path):
 
 def initrd(path, packages=PACKAGES):
     """Writes the initrd: busybox, the modules of virtio, and the init above."""
-    modules = packages / "lib/modules" / kernel(packages).name.removeprefix("vmlinuz-") / "kernel"
-    # A kernel may have some of them built in, as arm64's has virtio itself.
-    found = [(module, module.rsplit("/", 1)[1]) for module in MODULES if (modules / f"{module}.ko").is_file()]
-    files = busybox(INIT.replace("@MODULES@", " ".join(name for _, name in found)), packages)
+    networked(path, INIT, MODULES, packages)
+
+
+def networked(path, init, names, packages=PACKAGES):
+    """Writes an initrd whose init has modules loaded and an address before it begins."""
+    files, load = modules(names, packages)
+    told = """say up "$(uname -r)"\necho; echo "LAB-cmdline $(base64 -w 0 /proc/cmdline)"\n"""
+    files |= busybox(START + told + load + NETWORK + init, packages)
     files["dhcp.sh"] = (DHCP_SCRIPT.encode(), 0o755)
-    for module, name in found:
-        files[f"lib/modules/{name}.ko"] = ((modules / f"{module}.ko").read_bytes(), 0o644)
     pack(path, files)
 
 
@@ -164,6 +178,12 @@ def bios_disk(path):
     with path.open("wb") as disk:
         disk.truncate(1 << 20)
         disk.write(master_boot_record(code + mark + b"\0", []))
+
+
+def empty_disk(path):
+    """A disk for an installer, which takes no room before it is written."""
+    with path.open("wb") as disk:
+        disk.truncate(3 << 30)
 
 
 def master_boot_record(code, partitions):

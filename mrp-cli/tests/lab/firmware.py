@@ -20,6 +20,7 @@ class Firmware:
     efi: bool
     http_boot: bool = False
     loads: bool = True  # a boot loader is fetched: an iPXE in the network card's ROM needs none
+    exits: bool = False  # for its disk the loader ends, and the firmware goes on with its own boot order
 
     @property
     def console(self):
@@ -31,7 +32,8 @@ class Firmware:
         """What the disk says when mrp's loader starts it, and when the firmware does."""
         if not self.efi:
             return f"{MARK} mbr", f"{MARK} mbr"
-        return f"{MARK} (hd0,msdos1)/EFI/debian", f"{MARK} (hd0,msdos1)/EFI/BOOT"
+        by_firmware = f"{MARK} (hd0,msdos1)/EFI/BOOT"
+        return by_firmware if self.exits else f"{MARK} (hd0,msdos1)/EFI/debian", by_firmware
 
     def program(self):
         """QEMU."""
@@ -72,7 +74,7 @@ FIRMWARES = {
         Firmware("bios", "x86_64", "bios", "TFTP", efi=False),
         Firmware("http", "x86_64", "efi", "HTTP", efi=True, http_boot=True),
         Firmware("ipxe", "x86_64", "bios-ipxe", "HTTP", efi=False, loads=False),
-        Firmware("efi-ipxe", "x86_64", "efi-ipxe", "HTTP", efi=True),
+        Firmware("efi-ipxe", "x86_64", "efi-ipxe", "HTTP", efi=True, exits=True),
         Firmware("arm64", "arm64", "efi", "TFTP", efi=True),
     )
 }

@@ -20,13 +20,17 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True  # runs as root: leaves nothing among the sources
 
+import installer_image
 import netns
 from firmware import FIRMWARES
+from installer_mirror import InstallerMirror
+from mirror import Mirror
 from processes import Failure, Processes
 from scenario import Lab
 
 TAIL = 60
-PARTS = ["provision", "console", "firmware"]
+PARTS = ["provision", "console", "firmware", "debian-installer"]
+MORE_PARTS = ["installation", "debian-installation"]
 HERE = Path(__file__).parent
 DHCP_SERVERS = [name for name in ("dnsmasq", "kea") if (HERE / f"{name}.py").is_file()]
 
@@ -35,7 +39,8 @@ def main():
     """Runs the lab; the exit code tells how it went."""
     parser = argparse.ArgumentParser(description="provisions QEMU machines with mrp, on this machine alone")
     parser.add_argument("--mrp", required=True, type=Path, help="the program under test")
-    parser.add_argument("--only", choices=PARTS, action="append", help="a part of the story [default: all]")
+    parser.add_argument("--only", choices=[*PARTS, *MORE_PARTS], action="append",
+                        help=f"a part of the story [default: {', '.join(PARTS)}]")  # fmt: skip
     parser.add_argument("--firmware", choices=FIRMWARES, nargs="*", default=["http", "ipxe", "arm64"],
                         help="the machines of the part `firmware`")  # fmt: skip
     parser.add_argument("--dhcp", choices=DHCP_SERVERS, default="dnsmasq", help="the site's DHCP server")
@@ -46,11 +51,15 @@ def main():
     arguments.mrp = arguments.mrp.resolve()
     if not os.access(arguments.mrp, os.X_OK):
         sys.exit(f"lab: {arguments.mrp} is no program; build it with `make build`")
-    sys.exit(tell(arguments) if arguments.inside else start())
+    sys.exit(tell(arguments) if arguments.inside else start(arguments.only or PARTS))
 
 
-def start():
+def start(parts):
     """Runs the lab in its namespaces, with a folder that stays after a failure alone."""
+    try:
+        download(parts)
+    except Failure as failure:
+        return f"lab: {failure}"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("lab: terminated"))
     folder = tempfile.mkdtemp(prefix="mrp-lab-")
     failed = False
@@ -66,6 +75,18 @@ def start():
             print(f"lab: everything is in {folder}", flush=True)
         else:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def download(parts):
+    """Fetches packages for what parts of the story install: inside there is no way to the distribution's mirrors."""
+    mirrors = {
+        "installation": (Mirror, [*installer_image.TOOLS, *installer_image.SYSTEM]),
+        "debian-installation": (InstallerMirror, []),
+    }
+    for part in set(parts) & mirrors.keys():
+        mirror, packages = mirrors[part]
+        print(f"lab: downloading the packages for {part}", flush=True)
+        mirror(None).download(packages)
 
 
 def tell(arguments):

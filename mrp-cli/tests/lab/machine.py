@@ -25,11 +25,12 @@ MEMORY_MB = {"x86_64": 512, "arm64": 1024}
 class Machine:
     """One server. Methods come from its BMC's thread and from the scenario."""
 
-    def __init__(self, processes, folder, name, mac, serial_port, firmware=FIRMWARES["bios"], disk=None, kernel=None):
+    def __init__(self, processes, folder, name, mac, serial_port, firmware=FIRMWARES["bios"], disk=None, kernel=None,
+                 memory_mb=None):  # fmt: skip
         self.processes, self.folder, self.serial_port = processes, folder, serial_port
         self.name, self.mac, self.firmware, self.disk, self.kernel = name, mac, firmware, disk, kernel
         self.variables = folder / f"{name}.vars"
-        self.memory_mb = MEMORY_MB[firmware.arch]
+        self.memory_mb = memory_mb or MEMORY_MB[firmware.arch]
         self.serial_log = folder / f"{name}.serial"
         self.boot = None  # the BMC's override: "pxe" or what else it calls
         self.lock = threading.Lock()

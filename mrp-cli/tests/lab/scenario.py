@@ -12,7 +12,9 @@ from pathlib import Path
 import bmc
 import bootfiles
 import console
+import debian_installer
 import firmwares
+import installation
 import netns
 import server
 from firmware import FIRMWARES
@@ -39,12 +41,15 @@ class Lab:
     def run(self, parts, names):
         """Parts of the story; the firmwares' part with those named."""
         self.firmwares = [FIRMWARES[name] for name in dict.fromkeys(["uefi", "bios", *names])]
-        self.set_up()
+        self.set_up(parts)
         self.describe()
         stories = {
             "provision": self.install,
             "console": self.console,
             "firmware": lambda: firmwares.Story(self, names).tell(),
+            "debian-installer": lambda: debian_installer.Story(self).tell(),
+            "debian-installation": lambda: debian_installer.Story(self).tell_to_the_end(),
+            "installation": lambda: installation.Story(self).tell(),
         }
         for part in parts:
             stories[part]()
@@ -60,12 +65,17 @@ class Lab:
         """A machine's console is watched and typed at."""
         console.Story(self).tell()
 
-    def set_up(self):
-        """Network, machines, BMCs, server."""
+    def set_up(self, parts):
+        """Network, machines, BMCs, server: those with a disk of their own, and those that parts of the story install."""
         self.say("building initrds and disks")
         bootfiles.build(self.folder, self.firmwares)
-        self.stranger = netns.make(self.processes, [f"tap-{firmware.name}" for firmware in self.firmwares])
-        self.machines = {firmware.name: self.machine(firmware, n) for n, firmware in enumerate(self.firmwares, 1)}
+        kinds = {firmware.name: (firmware, None) for firmware in self.firmwares}
+        if {"debian-installer", "debian-installation"} & set(parts):
+            kinds["installer"] = FIRMWARES["ipxe"], debian_installer.MEMORY_MB
+        if "installation" in parts:
+            kinds |= {name: (FIRMWARES[kind], installation.MEMORY_MB) for name, kind in installation.NAMES.items()}
+        self.stranger = netns.make(self.processes, [f"tap-{name}" for name in kinds])
+        self.machines = {name: self.machine(name, *kind, n) for n, (name, kind) in enumerate(kinds.items(), 1)}
         self.uefi, self.bios = self.pair = [self.machines[name] for name in ("uefi", "bios")]
         kernel = self.folder / "vmlinuz-x86_64", self.folder / "login.gz", "console=ttyS0,115200"
         self.serial = Machine(self.processes, self.folder, "serial", None, 9000, kernel=kernel)
@@ -74,11 +84,12 @@ class Lab:
         self.say(f"starting mrp and {self.dhcp}")
         server.start(self.processes, self.folder, self.mrp, self.dhcp)
 
-    def machine(self, firmware, number):
-        """A machine on its tap, with the disk that bootfiles.py made for it."""
-        name, disk = firmware.name, self.folder / f"{firmware.name}.img"
-        mac = f"52:54:00:77:00:{number:02x}"
-        return Machine(self.processes, self.folder, name, mac, 9000 + number, firmware, disk)
+    def machine(self, name, firmware, memory_mb, number):
+        """A machine on its tap, with the disk that bootfiles.py made for it, or an empty one."""
+        disk, mac = self.folder / f"{name}.img", f"52:54:00:77:00:{number:02x}"
+        if not disk.exists():
+            bootfiles.empty_disk(disk)
+        return Machine(self.processes, self.folder, name, mac, 9000 + number, firmware, disk, memory_mb=memory_mb)
 
     def describe(self):
         """An admin tells mrp what there is."""

@@ -28,11 +28,12 @@ listen = "{server}:69"
 
 [boot]
 next_server = "{server}"
+dns = "{server}"
 
 [run]
 netboot = "5min"
 answer_file = "5min"
-install = "5min"
+install = "60min"
 
 """
 
