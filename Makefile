@@ -74,9 +74,10 @@ s3: toolchain packages
 	$(CARGO) test --locked -p mrp-store --features s3 --test real_s3
 	$(CARGO) test --locked -p mrp-cli --features s3 --test real_bucket
 
-# QEMU machines with UEFI and BIOS, behind OpenIPMI's BMC, with dnsmasq, in a network namespace of their own.
-lab: build packages root
-	$(SUDO) python3 mrp-cli/tests/lab/lab.py --mrp $(TARGET)/debug/mrp
+# QEMU machines behind OpenIPMI's BMC, in a network namespace of their own: with dnsmasq, and every firmware with Kea and our hook.
+lab: build packages root kea-hook
+	$(SUDO) python3 mrp-cli/tests/lab/lab.py --mrp $(TARGET)/debug/mrp --only provision --only console --only debian-installer --firmware
+	$(SUDO) python3 mrp-cli/tests/lab/lab.py --mrp $(TARGET)/debug/mrp --dhcp kea --only firmware
 
 # What takes longer: the other firmwares with dnsmasq, and whole installations by debootstrap with UEFI and with BIOS.
 lab-full: build root

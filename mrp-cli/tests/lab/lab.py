@@ -41,7 +41,7 @@ def main():
     parser.add_argument("--mrp", required=True, type=Path, help="the program under test")
     parser.add_argument("--only", choices=[*PARTS, *MORE_PARTS], action="append",
                         help=f"a part of the story [default: {', '.join(PARTS)}]")  # fmt: skip
-    parser.add_argument("--firmware", choices=FIRMWARES, nargs="*", default=["http", "ipxe", "arm64"],
+    parser.add_argument("--firmware", choices=FIRMWARES, nargs="*", default=["bios", "uefi", "http", "ipxe", "arm64"],
                         help="the machines of the part `firmware`")  # fmt: skip
     parser.add_argument("--dhcp", choices=DHCP_SERVERS, default="dnsmasq", help="the site's DHCP server")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
