@@ -37,6 +37,7 @@ mod packed;
 mod postgres;
 mod query;
 mod recorder;
+mod reservations;
 mod retention;
 mod rows;
 mod runs;

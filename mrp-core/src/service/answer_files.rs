@@ -7,7 +7,7 @@ use crate::answer_file::{AnswerFile, AnswerFileId, AnswerFileKind};
 use crate::error::Error;
 use crate::id::Id;
 use crate::image::Image;
-use crate::machine::{Addressing, InterfaceView, Machine, check_text};
+use crate::machine::{Addressing, InterfaceView, check_text};
 use crate::render::{AnswerContext, TemplateImage, TemplateInterface};
 use crate::service::Provisioner;
 use crate::service::expected::Expected;
@@ -53,7 +53,8 @@ impl Provisioner {
     }
 
     /// The variables of a machine's templates.
-    pub(crate) fn answer_context(&self, machine: &Machine, facts: &BootFacts, base: &str) -> AnswerContext {
+    pub(crate) fn answer_context(&self, facts: &BootFacts, base: &str) -> AnswerContext {
+        let machine = &facts.machine;
         let keys = facts.holders.iter().flat_map(|user| user.ssh_keys.lines()).map(str::trim);
         let keys: Vec<String> = keys.filter(|key| !key.is_empty()).map(str::to_owned).collect();
         let image = |image: &Image| {

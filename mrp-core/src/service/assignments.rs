@@ -1,5 +1,6 @@
 //! Who holds which machine: reserving, assigning, giving back.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::json;
@@ -71,19 +72,30 @@ impl Assignments<'_> {
     /// One assignment of a machine.
     pub async fn get(
         &self,
-        actor: &Actor,
+        _actor: &Actor,
         machine: MachineId,
         id: AssignmentId,
     ) -> Result<AssignmentView, Error> {
-        let found = self.list(actor, machine).await?.into_iter().find(|view| view.assignment.id == id);
-        found.ok_or_else(|| Error::not_found("assignee", id))
+        self.find(machine, |assignment| assignment.id == id, id).await
     }
 
     /// One's own assignment of a machine.
     pub async fn own(&self, actor: &Actor, machine: MachineId) -> Result<AssignmentView, Error> {
-        let list = self.list(actor, machine).await?;
-        let found = list.into_iter().find(|view| Some(view.assignment.user) == actor.user);
-        found.ok_or_else(|| Error::not_found("assignee", "self"))
+        self.find(machine, |assignment| Some(assignment.user) == actor.user, "self").await
+    }
+
+    async fn find(
+        &self,
+        machine: MachineId,
+        wanted: impl Fn(&Assignment) -> bool,
+        name: impl fmt::Display,
+    ) -> Result<AssignmentView, Error> {
+        let found = self.0.store().assignments(machine).await?.into_iter().find(wanted);
+        if let Some(found) = found {
+            return self.view(found).await;
+        }
+        self.0.load_machine(machine).await?;
+        Err(Error::not_found("assignee", name))
     }
 
     /// Takes the first free machine that matches the query, sorted by id, for as long as is said. Exactly one of several
@@ -218,14 +230,18 @@ impl Assignments<'_> {
             }
         };
         for _ in 0..8 {
-            let last = self.0.store().assignments(machine).await?.iter().all(|other| other.id == id);
-            if let Some(run) = self.0.store().active_run(machine).await?
-                && (last || run.user == Some(found.assignment.user))
+            let facts = self.0.store().boot_facts(machine).await?;
+            let facts = facts.ok_or_else(|| Error::not_found("machine", machine))?;
+            let holder = found.assignment.user;
+            let last = facts.holders.iter().all(|other| other.id == holder);
+            let mut row = facts.machine;
+            if let Some(run) = facts.run
+                && (last || run.user == Some(holder))
             {
                 let how = format!("cancelled: {} {how}", found.user);
                 self.0.observe(run.id, Observation::Cancelled { how }, actor, None).await?;
+                row = self.0.load_machine(machine).await?;
             }
-            let mut row = self.0.load_machine(machine).await?;
             if last {
                 self.0.reset_boot_device(&row).await;
                 row.netboot = Netboot::Off;

@@ -20,8 +20,9 @@ use crate::image::{Image, ImageKind};
 use crate::mac::MacAddr;
 use crate::machine::{InterfaceView, Machine, MachineId};
 use crate::render::RenderError;
-use crate::run::{BootChoice, Observation, Run, StageKind, TftpFacts, TransferFacts};
+use crate::run::{BootChoice, Observation, Run, RunId, StageKind, TftpFacts, TransferFacts};
 use crate::service::{Provisioner, lock};
+use crate::store::BootFacts;
 
 /// How long a client that is known by the MAC in its path alone is believed.
 const BELIEF: Duration = Duration::from_secs(10 * 60);
@@ -143,10 +144,20 @@ impl Provisioner {
         event: Option<NewEvent>,
     ) -> Result<(), Error> {
         let run = self.store().active_run(machine.id).await?;
+        self.note_in_run(run.map(|run| run.id), seen, event).await
+    }
+
+    /// The same for a machine whose active run is known.
+    async fn note_in_run(
+        &self,
+        run: Option<RunId>,
+        seen: Observation,
+        event: Option<NewEvent>,
+    ) -> Result<(), Error> {
         match (run, event) {
             (Some(run), event) => {
-                let event = event.map(|event| NewEvent { run: Some(run.id), ..event });
-                self.observe(run.id, seen, &machine_actor(), event).await
+                let event = event.map(|event| NewEvent { run: Some(run), ..event });
+                self.observe(run, seen, &machine_actor(), event).await
             }
             (None, Some(event)) => self.record_event(event).await,
             (None, None) => Ok(()),
@@ -241,12 +252,13 @@ impl Boot<'_> {
         local: IpAddr,
     ) -> Result<String, Error> {
         let missing = || Error::not_found("preseed", machine);
-        let machine = self.0.store().machine(machine).await?.ok_or_else(missing)?;
+        let facts = self.0.store().boot_facts(machine).await?.ok_or_else(missing)?;
+        let machine = &facts.machine;
         match token {
-            Some(token) if self.is_token_of(&machine, token) => {}
+            Some(token) if self.is_token_of(machine, token) => {}
             Some(_) => {
                 return Err(self
-                    .refuse(&machine, client, "the answer file with an old or foreign token")
+                    .refuse(machine, client, "the answer file with an old or foreign token")
                     .await);
             }
             None => {
@@ -254,11 +266,11 @@ impl Boot<'_> {
                     self.identify(client, None).await?.is_some_and(|known| known.machine.id == machine.id);
                 let configured = self.0.settings().preseed_sources.iter().any(|net| net.contains(&client));
                 if !known && !configured {
-                    return Err(self.refuse(&machine, client, "the answer file").await);
+                    return Err(self.refuse(machine, client, "the answer file").await);
                 }
             }
         }
-        self.render_answer_file(&machine, client, local).await
+        self.render_answer_file(&facts, client, local).await
     }
 
     /// The answer file of the machine whose boot token this is.
@@ -268,8 +280,9 @@ impl Boot<'_> {
         client: IpAddr,
         local: IpAddr,
     ) -> Result<String, Error> {
-        let machine = self.by_token(token, client, "the answer file").await?;
-        self.render_answer_file(&machine, client, local).await
+        let machine = self.by_token(token, client, "the answer file").await?.id;
+        let facts = self.0.store().boot_facts(machine).await?.ok_or_else(unknown_token)?;
+        self.render_answer_file(&facts, client, local).await
     }
 
     /// The machine whose boot token this is; for the files beside an answer file that are always empty.
@@ -464,12 +477,13 @@ impl Boot<'_> {
     }
 
     async fn plan(&self, request: &BootRequest, client: &Client) -> Result<BootPlan, Error> {
-        // Reads again: the choice may end the run, and the end disarms.
-        let machine = self.0.load_machine(client.machine.id).await?;
+        let id = client.machine.id;
+        let facts = self.0.store().boot_facts(id).await?.ok_or_else(|| Error::not_found("machine", id))?;
+        let machine = &facts.machine;
         if !machine.netboot.is_on() {
             return Ok(BootPlan::Local { reason: "netboot is off".into() });
         }
-        if let Some(run) = self.0.store().active_run(machine.id).await? {
+        if let Some(run) = &facts.run {
             let limits = self.0.settings().run;
             let decide = |run: &mut Run, now| Some(run.config_requested(&limits, now));
             let choice = self.0.change_run(run.id, "machine", Journal::default(), decide).await?;
@@ -479,23 +493,22 @@ impl Boot<'_> {
                 });
             }
         }
-        let facts = self.0.store().boot_facts(&machine).await?;
         let Some(kernel) = facts.kernel.as_ref().map(|image| image.name.clone()) else {
             return Ok(BootPlan::Local { reason: "netboot is on, but no kernel is set".into() });
         };
         let base = self.0.base_url(&facts.interfaces, Some(request.local));
-        let context = self.0.answer_context(&machine, &facts, &base);
+        let context = self.0.answer_context(&facts, &base);
         let own = machine.kernel_options.as_deref().unwrap_or("");
         let own = match self.0.0.renderer.kernel_options(own, &context).await {
             Ok(own) => own,
             Err(error) => {
                 let what = "the kernel options";
-                self.unrenderable(&machine, EventKind::Boot, what, &error, request.client).await?;
+                self.unrenderable(machine, EventKind::Boot, what, &error, request.client).await?;
                 return Err(error.into());
             }
         };
-        let token = self.0.boot_token(&machine);
-        let pointer = facts.answer_file.map(|answer_file| {
+        let token = self.0.boot_token(machine);
+        let pointer = facts.answer_file.as_ref().map(|answer_file| {
             let url = match answer_file.kind {
                 AnswerFileKind::Autoinstall => format!("{base}/autoinstall/{token}"),
                 _ => format!("{base}/preseed/{}/{token}", machine.id),
@@ -507,9 +520,9 @@ impl Boot<'_> {
             (Some(pointer), false) => format!("{pointer} {own}"),
             (None, _) => own,
         };
-        let initrd = facts.initrd.map(|image| image.name);
+        let initrd = facts.initrd.as_ref().map(|image| image.name.clone());
         let (mac, http_base, transport) = (client.mac, format!("{base}/boot"), request.transport);
-        let machine = machine.name;
+        let machine = machine.name.clone();
         Ok(BootPlan::Linux(Linux { machine, kernel, initrd, mac, arguments, http_base, transport }))
     }
 
@@ -554,15 +567,15 @@ impl Boot<'_> {
 
     async fn render_answer_file(
         &self,
-        machine: &Machine,
+        facts: &BootFacts,
         client: IpAddr,
         local: IpAddr,
     ) -> Result<String, Error> {
+        let machine = &facts.machine;
         let missing = || Error::not_found("preseed", machine.id);
-        let facts = self.0.store().boot_facts(machine).await?;
         let file = facts.answer_file.as_ref().ok_or_else(missing)?;
         let base = self.0.base_url(&facts.interfaces, Some(local));
-        let context = self.0.answer_context(machine, &facts, &base);
+        let context = self.0.answer_context(facts, &base);
         let template = file.content.as_deref().unwrap_or("");
         let rendered = match self.0.0.renderer.answer_file(template, &context).await {
             Ok(rendered) => rendered,
@@ -581,19 +594,19 @@ impl Boot<'_> {
         let data = json!({"answer_file": file.name, "client": client, "bytes": bytes});
         let text = format!("fetched answer file {}: {bytes} bytes", file.name);
         let event = self.0.machine_event(machine, EventKind::AnswerFile, text, data);
-        self.0.note_machine(machine, Observation::AnswerFile { bytes }, Some(event)).await?;
+        let run = facts.run.as_ref().map(|run| run.id);
+        self.0.note_in_run(run, Observation::AnswerFile { bytes }, Some(event)).await?;
         Ok(rendered.text)
     }
 
     /// The machine of a token. One that is not valid any more, or was never, is told to the people of the machine that it names.
     async fn by_token(&self, token: &str, client: IpAddr, what: &str) -> Result<Machine, Error> {
-        let unknown = || Error::not_found("token", "");
-        let id =
-            token.split_once('-').and_then(|(id, _)| i64::from_str_radix(id, 16).ok()).ok_or_else(unknown)?;
-        let machine = self.0.store().machine(MachineId::new(id)).await?.ok_or_else(unknown)?;
+        let id = token.split_once('-').and_then(|(id, _)| i64::from_str_radix(id, 16).ok());
+        let id = id.ok_or_else(unknown_token)?;
+        let machine = self.0.store().machine(MachineId::new(id)).await?.ok_or_else(unknown_token)?;
         if !self.is_token_of(&machine, token) {
             self.refuse(&machine, client, &format!("{what} with an old or foreign token")).await;
-            return Err(unknown());
+            return Err(unknown_token());
         }
         Ok(machine)
     }
@@ -604,6 +617,10 @@ impl Boot<'_> {
         expected.len() == token.len()
             && expected.bytes().zip(token.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
     }
+}
+
+fn unknown_token() -> Error {
+    Error::not_found("token", "")
 }
 
 fn machine_actor() -> Actor {

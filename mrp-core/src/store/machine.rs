@@ -20,6 +20,7 @@ use crate::machine::{
 };
 use crate::network::NetworkId;
 use crate::query::Condition;
+use crate::run::Run;
 use crate::user::{User, UserId};
 
 /// Which machines a list is to have.
@@ -66,9 +67,13 @@ pub enum MachineReference {
     Holder(UserId),
 }
 
-/// What a machine boots with, and for whom.
+/// A machine, what it boots with, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootFacts {
+    /// The machine.
+    pub machine: Machine,
+    /// The run that it is in.
+    pub run: Option<Run>,
     /// Its interfaces, sorted by id.
     pub interfaces: Vec<InterfaceView>,
     /// Who holds it, in the order in which they came.
@@ -100,8 +105,8 @@ pub trait MachineStore {
         let views = self.machine_views(filter).await?;
         Ok(views.into_iter().map(|view| view.machine).collect())
     }
-    /// What a machine boots with, and for whom.
-    async fn boot_facts(&self, machine: &Machine) -> StoreResult<BootFacts>;
+    /// A machine, what it boots with, and for whom.
+    async fn boot_facts(&self, machine: MachineId) -> StoreResult<Option<BootFacts>>;
     /// How many machines there are, by state and whether they netboot; no row where there is none.
     async fn count_machines(&self) -> StoreResult<Vec<MachineCount>>;
     /// By id.

@@ -5,8 +5,9 @@ use mrp_core::id::Timestamp;
 use mrp_core::machine::{Assignment, AssignmentId, Machine, MachineId};
 use mrp_core::store::{StoreError, StoreResult};
 
+use super::query::Wanted;
 use super::rows::{get, id, maybe_time, time};
-use super::{Row, SqlStore, Tx, all, commit, deleted, failed, inserted, machines, sql, updated};
+use super::{Row, SqlStore, Tx, all, commit, inserted, machines, sql, unreferred, updated};
 
 fn assignment(row: &Row) -> StoreResult<Assignment> {
     Ok(Assignment {
@@ -69,18 +70,20 @@ impl SqlStore {
         machine: &Machine,
         journal: &Journal,
     ) -> StoreResult<()> {
-        let mut tx = self.begin().await?;
-        let query = sql(
+        let tickets = sql(
             "DELETE FROM console_tickets WHERE machine_id = $2 AND user_id IN (SELECT user_id FROM assignments WHERE id = $1)",
         );
-        query.bind(id.get()).bind(machine.id.get()).execute(&mut tx).await.map_err(failed)?;
-        let query = sql("DELETE FROM assignments WHERE id = $1 AND machine_id = $2");
-        deleted(&mut tx, query.bind(id.get()).bind(machine.id.get()), "other objects").await?;
-        match machines::update(&mut tx, machine).await {
-            Err(StoreError::NotFound) => return Err(StoreError::Stale),
-            other => other?,
-        };
-        commit(tx, journal).await
+        let assignment = sql("DELETE FROM assignments WHERE id = $1 AND machine_id = $2");
+        let [tickets, assignment] =
+            [tickets, assignment].map(|query| query.bind(id.get()).bind(machine.id.get()));
+        let mut tx = self.begin().await?;
+        let queries = vec![tickets, assignment, machines::changing(machine)?];
+        let outcomes = tx.run(queries, Wanted::All).await.map_err(unreferred)?;
+        match outcomes.iter().map(|outcome| outcome.written).collect::<Vec<_>>()[..] {
+            [_, 1, 1] => commit(tx, journal).await,
+            [_, 1, _] => Err(StoreError::Stale),
+            _ => Err(StoreError::NotFound),
+        }
     }
 }
 

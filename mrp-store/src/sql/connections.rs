@@ -125,6 +125,16 @@ impl<C: Connection + 'static> Lease<C> {
     }
 }
 
+/// True if the connection was cut before it took a statement, of which nothing is done then: it could not be sent, or the
+/// server ended the session (PostgreSQL's admin_shutdown) instead of answering.
+pub(super) fn is_not_taken(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::BrokenPipe,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| code == "57P01"),
+        _ => false,
+    }
+}
+
 /// True if the connection cannot be used any more (of PostgreSQL's codes: admin_shutdown, crash_shutdown,
 /// cannot_connect_now, and those that end a session that does nothing).
 pub(super) fn is_cut(error: &sqlx::Error) -> bool {

@@ -13,15 +13,18 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Either, Executor};
 use tokio::runtime::Handle;
 
-use super::connections::{Connections, Lease, is_cut};
+use super::connections::{Connections, Lease, is_cut, is_not_taken};
 use super::listener::Listener;
-use super::query::{Outcome, Query, Wanted, joined, sql};
+use super::query::{Outcome, Query, Wanted, joined, may_be_one, sql, with};
 use super::rows::Row;
 
 /// Begins a transaction with the write lock.
 const BEGIN_ON_SQLITE: &str = "BEGIN IMMEDIATE";
 /// Begins a transaction with the advisory lock that one which writes holds: "mrp" and the writer's number.
 const BEGIN_ON_POSTGRES: &str = "BEGIN; SELECT pg_advisory_xact_lock(x'6d72700001'::bigint)";
+/// The same lock as a part of one statement that is a transaction by itself: what writes is to select from it. What the
+/// statement reads may be older than the lock, but for rows that it locks.
+pub(super) const TURN: &str = "SELECT pg_advisory_xact_lock(x'6d72700001'::bigint)";
 
 /// Connections to either database.
 #[derive(Debug, Clone)]
@@ -98,6 +101,19 @@ impl Pool {
         let mut connected = self.lease().await?;
         let outcomes = connected.run(queries, wanted).await;
         connected.done(outcomes)
+    }
+
+    /// Runs a query that is a transaction by itself; again on another connection where one that was cut while it was idle
+    /// could not take it.
+    pub(super) async fn run_alone(&self, query: Query<'_>) -> Result<Option<Row>, sqlx::Error> {
+        let mut done = query.clone().fetch_optional(self).await;
+        for _ in 0..self.most() {
+            if !done.as_ref().is_err_and(is_not_taken) {
+                break;
+            }
+            done = query.clone().fetch_optional(self).await;
+        }
+        done
     }
 
     /// Begins a transaction that writes, when its turn has come.
@@ -248,28 +264,42 @@ impl Tx {
         mut queries: Vec<Query<'_>>,
         wanted: Wanted,
     ) -> Result<Vec<Outcome>, sqlx::Error> {
-        if !self.begun {
-            self.begun = true;
-            queries.insert(0, sql(BEGIN_ON_SQLITE));
+        if self.begun {
+            return self.connected().run(queries, wanted).await;
         }
-        self.connected().run(queries, wanted).await
+        self.begun = true;
+        queries.insert(0, sql(BEGIN_ON_SQLITE));
+        let mut outcomes = self.connected().run(queries, wanted).await?;
+        outcomes.remove(0);
+        Ok(outcomes)
     }
 
-    /// Runs its last queries, and keeps what was written.
-    pub(super) async fn commit_after(mut self, mut queries: Vec<Query<'_>>) -> Result<(), sqlx::Error> {
-        if let Connected::Sqlite(_) = self.connected() {
-            queries.push(sql("COMMIT"));
+    /// Runs its last queries, none of which reads what another one of them writes, and keeps what was written. What the
+    /// last one gave comes out.
+    pub(super) async fn commit_after(
+        mut self,
+        mut queries: Vec<Query<'_>>,
+    ) -> Result<Option<Outcome>, sqlx::Error> {
+        match self.connected() {
+            Connected::Sqlite(_) => queries.push(sql("COMMIT")),
+            Connected::Postgres(_) if may_be_one(&queries) => {
+                queries = with(Vec::new(), queries).into_iter().collect();
+            }
+            Connected::Postgres(_) => {}
         }
-        self.run(queries, Wanted::All).await?;
-        if let Connected::Postgres(lease) = self.connected() {
-            say(lease, "COMMIT").await?;
+        let mut outcomes = self.run(queries, Wanted::All).await?;
+        match self.connected() {
+            Connected::Sqlite(_) => drop(outcomes.pop()),
+            Connected::Postgres(lease) => say(lease, "COMMIT").await?,
         }
-        self.connected.take().map_or(Ok(()), |connected| connected.done(Ok(())))
+        let last = outcomes.pop();
+        self.connected.take().map_or(Ok(()), |connected| connected.done(Ok(())))?;
+        Ok(last)
     }
 
     /// Keeps what was written.
     pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
-        self.commit_after(Vec::new()).await
+        self.commit_after(Vec::new()).await.map(drop)
     }
 
     /// True on PostgreSQL, where sequences number the rows.

@@ -1,7 +1,7 @@
 //! Events and the audit log.
 
 use async_trait::async_trait;
-use mrp_core::event::{AuditEntry, AuditId, Event, EventId, Journal};
+use mrp_core::event::{AuditEntry, AuditId, Event, EventId, Journal, NewAudit, NewEvent};
 use mrp_core::id::Id;
 use mrp_core::store::{AuditFilter, EventFilter, EventStore, StoreResult};
 use mrp_core::token::TokenRef;
@@ -47,28 +47,51 @@ fn token(row: &Row) -> StoreResult<Option<TokenRef>> {
 
 /// What writes a journal. Where an entry about a machine has no name, the one of the machine in its events stands.
 pub(super) fn statements(journal: &Journal) -> StoreResult<Vec<Query<'_>>> {
-    let mut statements = Vec::with_capacity(journal.events.len() + journal.audit.len() + 1);
-    for event in &journal.events {
-        let query = sql(
-            "INSERT INTO events (at, machine_id, run_id, kind, actor, text, data) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        );
-        let query = query.bind(event.at.0).bind(event.machine.map(Id::get)).bind(event.run.map(Id::get));
-        let query = query.bind(to_word(&event.kind)?).bind(&event.actor).bind(&event.text);
-        statements.push(query.bind(to_json(&event.data)?));
-    }
+    statements_after(journal, "")
+}
+
+/// The same, each once for every row of what it is selected from: ` FROM …`.
+pub(super) fn statements_after<'q>(journal: &'q Journal, from: &str) -> StoreResult<Vec<Query<'q>>> {
     let machine = journal.events.iter().find_map(|event| event.machine);
-    for entry in &journal.audit {
-        let query = sql(
-            "INSERT INTO audit (at, actor, action, object, name, changes, token_id, token) VALUES ($1, $2, $3, $4, COALESCE((SELECT name FROM machines WHERE id = $5), $6), $7, $8, $9)",
-        );
-        let query = query.bind(entry.at.0).bind(&entry.actor).bind(&entry.action).bind(&entry.object);
+    let events = journal.events.iter().map(|event| {
+        let query = event_statement(event, "$7", from)?;
+        Ok(query.bind(event.machine.map(Id::get)))
+    });
+    let audit = journal.audit.iter().map(|entry| {
         let named = machine.filter(|_| entry.name.is_empty() && entry.object == "machine");
-        let query = query.bind(named.map(Id::get)).bind(&entry.name).bind(to_json(&entry.changes)?);
-        let token = entry.token.as_ref();
-        let query = query.bind(token.map(|token| token.id.get()));
-        statements.push(query.bind(token.map(|token| token.description.as_str())));
-    }
-    Ok(statements)
+        let name = "COALESCE((SELECT name FROM machines WHERE id = $8), $9)";
+        let query = audit_statement(entry, name, from)?;
+        Ok(query.bind(named.map(Id::get)).bind(&entry.name))
+    });
+    events.chain(audit).collect()
+}
+
+/// What writes a journal about the one machine of a relation, which none of its entries names: `id` and `name` are its columns.
+pub(super) fn statements_about<'q>(journal: &'q Journal, relation: &str) -> StoreResult<Vec<Query<'q>>> {
+    let from = format!(" FROM {relation} about");
+    let events = journal.events.iter().map(|event| event_statement(event, "about.id", &from));
+    let audit = journal.audit.iter().map(|entry| audit_statement(entry, "about.name", &from));
+    events.chain(audit).collect()
+}
+
+fn event_statement<'q>(event: &'q NewEvent, machine: &str, from: &str) -> StoreResult<Query<'q>> {
+    let text = format!(
+        "INSERT INTO events (at, run_id, kind, actor, text, data, machine_id) SELECT $1, $2, $3, $4, $5, $6, {machine}{from}"
+    );
+    let query = Query::made(text, Vec::new()).bind(event.at.0).bind(event.run.map(Id::get));
+    let query = query.bind(to_word(&event.kind)?).bind(&event.actor).bind(&event.text);
+    Ok(query.bind(to_json(&event.data)?))
+}
+
+fn audit_statement<'q>(entry: &'q NewAudit, name: &str, from: &str) -> StoreResult<Query<'q>> {
+    let text = format!(
+        "INSERT INTO audit (at, actor, action, object, changes, token_id, token, name) SELECT $1, $2, $3, $4, $5, $6, $7, {name}{from}"
+    );
+    let query = Query::made(text, Vec::new()).bind(entry.at.0).bind(&entry.actor).bind(&entry.action);
+    let query = query.bind(&entry.object).bind(to_json(&entry.changes)?);
+    let token = entry.token.as_ref();
+    let query = query.bind(token.map(|token| token.id.get()));
+    Ok(query.bind(token.map(|token| token.description.as_str())))
 }
 
 #[async_trait]

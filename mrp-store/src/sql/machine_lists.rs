@@ -1,24 +1,22 @@
-//! Lists of machines by filter, and the claim of the first free one.
+//! Lists of machines by filter.
 
 use std::collections::HashMap;
 
-use mrp_core::event::Journal;
-use mrp_core::machine::{Assignment, MachineId, MachineOverview, MachineView, SeenPower};
-use mrp_core::query::Condition;
+use mrp_core::machine::{MachineId, MachineOverview, MachineView, SeenPower};
 use mrp_core::store::{MachineCount, MachineFilter, MachineReference, StoreResult};
 
 use super::builder::QueryBuilder;
 use super::machine_notes::seen;
-use super::machines::{machine, of_machine};
+use super::machines::machine;
 use super::rows::{damaged, get, id, word};
 use super::statement::{next, together};
-use super::{Row, SqlStore, all, assignments, commit, conditions, failed, one, packed, sql};
+use super::{Row, SqlStore, all, conditions, failed, one, packed, sql};
 
 /// Machines with the names of their architectures. Looked up row by row, so that the order of the ids is that of the
-/// table, and the first row of many costs no more than itself.
-const VIEW: &str = "SELECT m.*, (SELECT a.name FROM archs a WHERE a.id = m.arch_id) AS arch_name, (SELECT s.name FROM subarchs s WHERE s.id = m.subarch_id) AS subarch_name FROM machines m WHERE ";
+/// table, and the first row of many costs no more than itself. What is selected of `machines m`.
+pub(super) const VIEW: &str = "m.*, (SELECT a.name FROM archs a WHERE a.id = m.arch_id) AS arch_name, (SELECT s.name FROM subarchs s WHERE s.id = m.subarch_id) AS subarch_name";
 
-fn view(row: &Row) -> StoreResult<MachineView> {
+pub(super) fn view(row: &Row) -> StoreResult<MachineView> {
     let machine = machine(row)?;
     Ok(MachineView { machine, arch: get(row, "arch_name")?, subarch: get(row, "subarch_name")? })
 }
@@ -86,8 +84,8 @@ impl SqlStore {
     }
 
     pub(super) async fn view_of(&self, id: MachineId) -> StoreResult<Option<MachineView>> {
-        let mut query = QueryBuilder::new(VIEW);
-        query.push("m.id = ").push_bind(id.get());
+        let mut query = QueryBuilder::new("SELECT ");
+        query.push(VIEW).push(" FROM machines m WHERE m.id = ").push_bind(id.get());
         one(query.build().fetch_optional(&self.read).await, view)
     }
 
@@ -99,29 +97,6 @@ impl SqlStore {
             let count = u64::try_from(get::<i64>(row, "machines")?).map_err(|_| damaged("machines"))?;
             Ok(MachineCount { state: word(row, "state")?, netboot: get(row, "armed")?, count })
         })
-    }
-
-    /// No other transaction writes meanwhile, so nobody claims between the look and the insert.
-    pub(super) async fn claim(
-        &self,
-        condition: &Condition,
-        assignment: &Assignment,
-        journal: &Journal,
-    ) -> StoreResult<Option<(Assignment, MachineView)>> {
-        let mut tx = self.begin().await?;
-        let mut query = QueryBuilder::new(VIEW);
-        query.push("m.holders = 0 AND ");
-        conditions::push(&mut query, condition, &self.read);
-        query.push(" ORDER BY m.id LIMIT 1");
-        let Some(view) = one(query.build().fetch_optional(&mut tx).await, view)? else { return Ok(None) };
-        let machine = view.machine.id;
-        let stored = assignments::insert(&mut tx, &Assignment { machine, ..assignment.clone() }).await?;
-        let mut journal = of_machine(journal, machine);
-        for entry in journal.audit.iter_mut().filter(|entry| entry.name.is_empty()) {
-            entry.name.clone_from(&view.machine.name);
-        }
-        commit(tx, &journal).await?;
-        Ok(Some((stored, view)))
     }
 
     pub(super) async fn referring(&self, to: MachineReference, limit: u32) -> StoreResult<Vec<String>> {

@@ -20,6 +20,7 @@ use mrp_core::store::{
     StoreResult,
 };
 
+use super::query::Query;
 use super::rows::{damaged, get, id, maybe_id, to_word, word};
 use super::{
     Row, SqlStore, Tx, all, commit, deleted_revision, failed, inserted, interfaces, one, sql, updated,
@@ -66,6 +67,15 @@ pub(super) fn netboot(machine: &Machine) -> (&'static str, Option<i64>) {
 
 /// Changes a machine within a transaction.
 pub(super) async fn update(tx: &mut Tx, machine: &Machine) -> StoreResult<Machine> {
+    updated(tx, changing(machine)?, EXISTS, machine.id.get()).await?;
+    Ok(Machine { revision: machine.revision + 1, ..machine.clone() })
+}
+
+/// Finds a machine that is not of the revision that a change was made on.
+pub(super) const EXISTS: &str = "SELECT id FROM machines WHERE id = $1";
+
+/// What changes a machine, if it is of the revision that the change was made on.
+pub(super) fn changing(machine: &Machine) -> StoreResult<Query<'_>> {
     let query = sql(
         "UPDATE machines SET revision = revision + 1, name = $3, arch_id = $4, subarch_id = $5, bmc_id = $6, bmc_info = $7, kernel_id = $8, initrd_id = $9, kernel_options = $10, answer_file_id = $11, netboot = $12, netboot_run_id = $13, boot_epoch = $14, state = $15 WHERE id = $1 AND revision = $2",
     );
@@ -76,9 +86,7 @@ pub(super) async fn update(tx: &mut Tx, machine: &Machine) -> StoreResult<Machin
     let query =
         query.bind(&machine.bmc_info).bind(machine.kernel.map(Id::get)).bind(machine.initrd.map(Id::get));
     let query = query.bind(&machine.kernel_options).bind(machine.answer_file.map(Id::get));
-    let query = query.bind(armed).bind(run).bind(machine.boot_epoch).bind(to_word(&machine.state)?);
-    updated(tx, query, "SELECT id FROM machines WHERE id = $1", machine.id.get()).await?;
-    Ok(Machine { revision: machine.revision + 1, ..machine.clone() })
+    Ok(query.bind(armed).bind(run).bind(machine.boot_epoch).bind(to_word(&machine.state)?))
 }
 
 /// Stores a new machine within a transaction.
@@ -119,7 +127,7 @@ impl MachineStore for SqlStore {
         self.view_of(id).await
     }
 
-    async fn boot_facts(&self, machine: &Machine) -> StoreResult<BootFacts> {
+    async fn boot_facts(&self, machine: MachineId) -> StoreResult<Option<BootFacts>> {
         self.facts_of(machine).await
     }
 
@@ -194,8 +202,7 @@ impl MachineStore for SqlStore {
         }
         let query = sql("DELETE FROM machines WHERE id = $1 AND revision = $2");
         let query = query.bind(machine.id.get()).bind(machine.revision);
-        let exists = "SELECT id FROM machines WHERE id = $1";
-        deleted_revision(&mut tx, query, "other objects", exists, machine.id.get()).await?;
+        deleted_revision(&mut tx, query, "other objects", EXISTS, machine.id.get()).await?;
         commit(tx, journal).await
     }
 

@@ -1,6 +1,7 @@
 //! One query for either database: a text with `$1`, `$2`, … and the values for them.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
@@ -10,7 +11,7 @@ use super::database::Target;
 use super::rows::Row;
 
 /// A value for a parameter. A NULL has a type too: PostgreSQL asks for it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Value<'q> {
     /// A number, an id, a time.
     Int(Option<i64>),
@@ -25,7 +26,7 @@ pub(super) enum Value<'q> {
 }
 
 /// A text and the values of its parameters.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[must_use = "a query does nothing until it is executed or fetched"]
 pub(super) struct Query<'q> {
     text: Cow<'static, str>,
@@ -139,6 +140,34 @@ pub(super) fn joined(queries: Vec<Query<'_>>) -> Query<'_> {
     all
 }
 
+/// True if no two of these write into the same table: only then may they be one statement of PostgreSQL, which does them in
+/// an order of its own.
+pub(super) fn may_be_one(queries: &[Query<'_>]) -> bool {
+    let target = |query: &Query<'_>| query.text.split('(').next().unwrap_or_default().to_owned();
+    let targets: HashSet<String> = queries.iter().map(target).collect();
+    targets.len() == queries.len()
+}
+
+/// Several queries as one statement of PostgreSQL, which saves ways to the server and back: those with a name give what all
+/// after them may read from it, and none sees what another one writes. What the last one gives comes out.
+pub(super) fn with<'q>(named: Vec<(&str, Query<'q>)>, mut others: Vec<Query<'q>>) -> Option<Query<'q>> {
+    let last = others.pop()?;
+    let named = named.into_iter().map(|(name, query)| (Cow::Borrowed(name), query));
+    let others = others.into_iter().enumerate().map(|(number, query)| (format!("w{number}").into(), query));
+    let (mut text, mut values) = (String::new(), Vec::new());
+    for (name, query) in named.chain(others) {
+        text.push_str(if text.is_empty() { "WITH " } else { ", " });
+        text.push_str(&name);
+        text.push_str(" AS (");
+        push_renumbered(&mut text, &query.text, values.len());
+        text.push_str(") ");
+        values.extend(query.values);
+    }
+    push_renumbered(&mut text, &last.text, values.len());
+    values.extend(last.values);
+    Some(Query::made(text, values))
+}
+
 /// Adds a text whose parameters `$1` and following come after so many others.
 fn push_renumbered(text: &mut String, next: &str, before: usize) {
     let mut parts = next.split('$');
@@ -250,5 +279,24 @@ mod tests {
             "BEGIN; UPDATE a SET b = $2 WHERE id = $1; DELETE FROM c WHERE d = $3 AND e = $3 OR f = $4"
         );
         assert_eq!(all.values.len(), 4);
+    }
+
+    #[test]
+    fn one_statement_of_postgresql_has_the_parameters_of_all() {
+        let first = sql("INSERT INTO a SELECT $1 RETURNING id").bind(1);
+        let others =
+            || vec![sql("DELETE FROM c WHERE d = $1").bind(7), sql("SELECT $1, b.id FROM b").bind("x")];
+        let all = with(vec![("b", first)], others()).expect("a statement");
+        assert_eq!(
+            all.text,
+            "WITH b AS (INSERT INTO a SELECT $1 RETURNING id) , w0 AS (DELETE FROM c WHERE d = $2) SELECT $3, b.id FROM b"
+        );
+        assert_eq!(all.values.len(), 3);
+        assert!(with(Vec::new(), Vec::new()).is_none());
+        let entry = |table| Query::made(format!("INSERT INTO {table} (a) SELECT 1"), Vec::new());
+        assert!(may_be_one(&[entry("events"), entry("audit")]));
+        assert!(!may_be_one(&[entry("events"), entry("audit"), entry("events")]));
+        let alone = with(Vec::new(), others().split_off(1)).expect("a statement");
+        assert_eq!(alone.text, "SELECT $1, b.id FROM b");
     }
 }

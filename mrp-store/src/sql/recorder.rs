@@ -7,9 +7,9 @@ use mrp_core::event::Journal;
 use mrp_core::store::{StoreError, StoreResult};
 use tokio::sync::{Mutex as Turns, oneshot};
 
-use super::database::Pool;
-use super::query::Query;
-use super::{events, failed, unreferred};
+use super::database::{Pool, TURN};
+use super::query::{Query, may_be_one, with};
+use super::{events, failed, sql, unreferred};
 
 /// How many journals one transaction writes at most.
 const MOST: usize = 16;
@@ -63,9 +63,19 @@ async fn write_all(pool: &Pool, journals: Vec<Waiting>) {
     }
 }
 
-async fn write<'j>(pool: &Pool, journals: impl IntoIterator<Item = &'j Journal>) -> StoreResult<()> {
-    let statements: StoreResult<Vec<Vec<Query<'j>>>> = journals.into_iter().map(events::statements).collect();
-    let statements = statements?.into_iter().flatten().collect();
+async fn write<'j>(pool: &Pool, journals: impl IntoIterator<Item = &'j Journal> + Clone) -> StoreResult<()> {
+    let statements = |after: &str| -> StoreResult<Vec<Query<'j>>> {
+        let statements: StoreResult<Vec<Vec<Query<'j>>>> =
+            journals.clone().into_iter().map(|journal| events::statements_after(journal, after)).collect();
+        Ok(statements?.into_iter().flatten().collect())
+    };
+    if let Pool::Postgres(_) = pool {
+        let in_turn = statements(" FROM turn")?;
+        if may_be_one(&in_turn) {
+            let Some(all) = with(vec![("turn", sql(TURN))], in_turn) else { return Ok(()) };
+            return pool.run_alone(all).await.map_err(unreferred).map(drop);
+        }
+    }
     let tx = pool.begin().await.map_err(failed)?;
-    tx.commit_after(statements).await.map_err(unreferred)
+    tx.commit_after(statements("")?).await.map_err(unreferred).map(drop)
 }

@@ -8,10 +8,11 @@ use mrp_core::run::{Run, RunId};
 use mrp_core::store::{RunFilter, RunStore, StoreError, StoreResult};
 
 use super::builder::QueryBuilder;
+use super::query::Query;
 use super::rows::{get, id, json, maybe_id, maybe_time, time, to_json, to_word, word};
 use super::{Row, SqlStore, all, commit, inserted, machines, one, sql, updated};
 
-fn run(row: &Row) -> StoreResult<Run> {
+pub(super) fn run(row: &Row) -> StoreResult<Run> {
     Ok(Run {
         id: id(row, "id")?,
         revision: get(row, "revision")?,
@@ -28,6 +29,11 @@ fn run(row: &Row) -> StoreResult<Run> {
         advanced: time(row, "advanced")?,
         boot: json(row, "boot")?,
     })
+}
+
+/// The run that a machine is in.
+pub(super) fn active(machine: MachineId) -> Query<'static> {
+    sql("SELECT * FROM runs WHERE machine_id = $1 AND status = 'active'").bind(machine.get())
 }
 
 #[async_trait]
@@ -56,8 +62,7 @@ impl RunStore for SqlStore {
     }
 
     async fn active_run(&self, machine: MachineId) -> StoreResult<Option<Run>> {
-        let query = sql("SELECT * FROM runs WHERE machine_id = $1 AND status = 'active'");
-        one(query.bind(machine.get()).fetch_optional(&self.read).await, run)
+        one(active(machine).fetch_optional(&self.read).await, run)
     }
 
     async fn insert_run(

@@ -19,7 +19,7 @@ pub(super) async fn commit(mut tx: Tx, journal: &Journal) -> StoreResult<()> {
     if let Some(claim) = &journal.under {
         claims::end(&mut tx, claim).await?;
     }
-    tx.commit_after(events::statements(journal)?).await.map_err(unreferred)
+    tx.commit_after(events::statements(journal)?).await.map_err(unreferred).map(drop)
 }
 
 /// The row of an `INSERT … RETURNING id`. A row that it refers to and that is gone is `NotFound`.

@@ -85,13 +85,18 @@ async fn boot_facts(
     machine: &Machine,
     interfaces: Vec<InterfaceView>,
 ) -> Outcome {
-    let (mut facts, mut holders) = (store.boot_facts(machine).await?, Vec::new());
-    same("interfaces of boot_facts", &facts.interfaces, &interfaces)?;
-    same(
-        "boot_facts of a new machine",
-        &(facts.kernel, facts.initrd, facts.answer_file),
-        &(None, None, None),
-    )?;
+    let new = BootFacts {
+        machine: machine.clone(),
+        run: None,
+        interfaces: interfaces.clone(),
+        holders: Vec::new(),
+        kernel: None,
+        initrd: None,
+        answer_file: None,
+    };
+    same("boot_facts of a new machine", &store.boot_facts(machine.id).await?, &Some(new))?;
+    same("boot_facts of no machine", &store.boot_facts(Id::new(i64::MAX)).await?, &None)?;
+    let mut holders = Vec::new();
     for name in ["zoe", "adam"] {
         let holder = store.insert_user(&user(name), &quiet()).await?;
         store.insert_assignment(&assignment(machine, &holder), &quiet()).await?;
@@ -108,15 +113,17 @@ async fn boot_facts(
         ..machine.clone()
     };
     let armed = store.update_machine(&armed, &quiet()).await?;
-    facts = store.boot_facts(&armed).await?;
+    let (run, armed) = store.insert_run(&provision(&armed, None), &armed, &quiet()).await?;
     let wanted = BootFacts {
+        machine: armed.clone(),
+        run: Some(run),
         interfaces,
         holders,
         kernel: Some(kernel),
         initrd: Some(initrd),
         answer_file: Some(file),
     };
-    same("boot_facts", &facts, &wanted)
+    same("boot_facts", &store.boot_facts(armed.id).await?, &Some(wanted))
 }
 
 pub(super) async fn referring(store: &dyn Store) -> Outcome {

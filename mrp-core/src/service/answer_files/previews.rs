@@ -69,10 +69,11 @@ impl AnswerFiles<'_> {
 
     /// A machine's variables, without the power to report for it.
     async fn machine_context(&self, actor: &Actor, machine: MachineId) -> Result<AnswerContext, Error> {
-        let machine = self.0.machine_of_holder(actor, machine).await?;
-        let facts = self.0.store().boot_facts(&machine).await?;
+        self.0.machine_of_holder(actor, machine).await?;
+        let facts = self.0.store().boot_facts(machine).await?;
+        let facts = facts.ok_or_else(|| Error::not_found("machine", machine))?;
         let base = self.0.base_url(&facts.interfaces, None);
-        let mut context = self.0.answer_context(&machine, &facts, &base);
+        let mut context = self.0.answer_context(&facts, &base);
         context.phone_home_url = format!("{base}/phone-home/preview");
         Ok(context)
     }
