@@ -66,7 +66,8 @@ pub(super) fn statements_after<'q>(journal: &'q Journal, from: &str) -> StoreRes
     events.chain(audit).collect()
 }
 
-/// What writes a journal about the one machine of a relation, which none of its entries names: `id` and `name` are its columns.
+/// What writes a journal, of one event and one audit entry, about the one machine of a relation, which they do not name: `id`
+/// and `name` are its columns.
 pub(super) fn statements_about<'q>(journal: &'q Journal, relation: &str) -> StoreResult<Vec<Query<'q>>> {
     let from = format!(" FROM {relation} about");
     let events = journal.events.iter().map(|event| event_statement(event, "about.id", &from));
