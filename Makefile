@@ -16,8 +16,8 @@ RUN_AS_ROOT = $(if $(SUDO),CARGO_TARGET_$(HOST)_RUNNER="$(SUDO)")
 help:
 	@echo 'make demo              build and provision a simulated machine, then keep serving (BREAK=tftp|bmc|http|answer-file|loop)'
 	@echo 'make test              install what is missing, then everything: lint, tests, the real lab'
-	@echo 'make bench             TFTP, IPMI, sweeps of BMCs, consoles, plugins and HTTP requests, each beside its peers (BENCH="rest -- --only one-machine --db sqlite": a part)'
 	@echo 'make kea-hook          target/libdhcp_mrp.so, the library for the Kea that is installed here'
+	@echo 'make bench             TFTP, IPMI, sweeps of BMCs, consoles, plugins, HTTP requests and a boot storm, each beside its peers (BENCH="rest -- --only one-machine --db sqlite": a part)'
 	@echo 'make lint unit real api lab   the parts of make test'
 	@echo 'make lab-full          every firmware with dnsmasq, and whole installations on empty disks, in QEMU'
 	@echo 'make lab-install       the Debian installer to its end, if the mirror of the distribution has all that it needs'
@@ -111,4 +111,4 @@ bench-packages:
 # The peers tftpd-hpa, atftpd and nginx are unpacked, not installed.
 bench: toolchain bench-packages root
 	$(CARGO) build --release --locked --workspace --bins --examples
-	export PATH="$(CURDIR)/target/lab/packages/usr/sbin:$$PATH"; $(RUN_AS_ROOT) $(CARGO) bench --locked --workspace --bench $(or $(BENCH),tftp --bench ipmi --bench sweep --bench console --bench plugin --bench rest)
+	export PATH="$(CURDIR)/target/lab/packages/usr/sbin:$$PATH"; $(RUN_AS_ROOT) $(CARGO) bench --locked --workspace --bench $(or $(BENCH),tftp --bench ipmi --bench sweep --bench console --bench plugin --bench rest --bench storm)

@@ -97,6 +97,7 @@ fn measure(server: &mut Server) -> io::Result<Row> {
         clients,
         blksize: BLKSIZE,
         windowsize,
+        from: |_| Ipv4Addr::LOCALHOST,
     };
     std::thread::sleep(Duration::from_millis(500));
     let warm = load::run(&load("2kB", 1, 1))?;

@@ -5,13 +5,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// A request in the bytes that are sent, and the status that is right.
 #[derive(Debug, Clone)]
@@ -56,6 +56,20 @@ impl Client {
             open.push(Connection { stream, received: Vec::with_capacity(64 << 10) });
         }
         Ok(Self(open))
+    }
+
+    /// Opens one connection from an address of this machine.
+    pub async fn connect_from(source: Ipv4Addr, server: SocketAddr) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from((source, 0)))?;
+        let stream = socket.connect(server).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self(vec![Connection { stream, received: Vec::new() }]))
+    }
+
+    /// Sends a request and reads its answer into a buffer again and again, so that nothing of it is kept. Its length in bytes.
+    pub async fn length(&mut self, request: &Request, buffer: &RefCell<Vec<u8>>) -> io::Result<u64> {
+        self.0[0].length(request, buffer).await
     }
 
     /// Sends all requests, as many at once as there are connections; tells of each how long it took, and its body.
@@ -113,12 +127,46 @@ impl Connection {
         Err(io::Error::other(format!("{asked}: {status} came, {} was expected: {said}", request.expected)))
     }
 
+    async fn length(&mut self, request: &Request, buffer: &RefCell<Vec<u8>>) -> io::Result<u64> {
+        self.stream.write_all(&request.bytes).await?;
+        self.received.clear();
+        let (status, body, length) = loop {
+            if let Some(head) = head(&self.received)? {
+                break head;
+            }
+            self.read().await?;
+        };
+        if status != request.expected {
+            let asked = String::from_utf8_lossy(&request.bytes);
+            let asked = asked.lines().next().unwrap_or_default();
+            return Err(io::Error::other(format!(
+                "{asked}: {status} came, {} was expected",
+                request.expected
+            )));
+        }
+        let mut left = length - (self.received.len() - body);
+        while left > 0 {
+            self.stream.readable().await?;
+            match self.stream.try_read(&mut buffer.borrow_mut()) {
+                Ok(0) => return Err(closed()),
+                Ok(bytes) => left -= bytes,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(length as u64)
+    }
+
     async fn read(&mut self) -> io::Result<()> {
         match self.stream.read_buf(&mut self.received).await? {
-            0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection")),
+            0 => Err(closed()),
             _ => Ok(()),
         }
     }
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection")
 }
 
 /// Status, where the body begins, and its length; `None` until the whole head is there.

@@ -119,6 +119,49 @@ impl Lab {
         self.write(text).await.map_err(io::Error::other)
     }
 
+    /// Gives every machine a boot loader, a kernel and an initrd of these sizes in bytes, switches netboot on and tells of its
+    /// lease ([`Lab::address`]); the server stops until it is started anew. The names of the files.
+    pub async fn arm(&mut self, sizes: [usize; 3]) -> io::Result<[String; 3]> {
+        let cli = Cli { folder: self.folder.path(), people: self.people, token: &self.admin };
+        let kinds = ["bootloader", "kernel", "initrd"];
+        for (kind, size) in kinds.into_iter().zip(sizes) {
+            let path = self.folder.path().join(format!("storm-{kind}"));
+            let bytes = (0..size).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8);
+            fs::write(&path, bytes.collect::<Vec<u8>>())?;
+            let path = path.display().to_string();
+            cli.run(&["image", "upload", &path, "--type", kind, "--arch", "x86_64", "--public"], "")?;
+        }
+        let list = Request::new("GET", "/api/v1/image?show_all=true", Some(&self.admin), 200);
+        let images = Client::connect(self.people, 1).await?.ask(&list).await?;
+        let named = |kind: &str| {
+            let names = images.as_array().into_iter().flatten().filter_map(|image| image["name"].as_str());
+            let found = names.into_iter().find(|name| name.contains(&format!("storm-{kind}")));
+            found.map(str::to_owned).ok_or_else(|| io::Error::other(format!("the {kind} is not listed")))
+        };
+        let names = [named(kinds[0])?, named(kinds[1])?, named(kinds[2])?];
+        let id = |name: &str| format!("(SELECT id FROM images WHERE name = '{name}')");
+        let [loader, kernel, initrd] = [id(&names[0]), id(&names[1]), id(&names[2])];
+        let mut text = format!(
+            "BEGIN; UPDATE subarchs SET bootloader_id = {loader}; \
+             UPDATE machines SET kernel_id = {kernel}, initrd_id = {initrd}, netboot = 'hand'; DELETE FROM leases;\n"
+        );
+        for machine in 1..=self.machines {
+            let (mac, address) = (Self::mac(machine), Self::address(machine));
+            text += &format!(
+                "INSERT INTO leases (mac, ipv4, last_seen) VALUES ('{mac}', '{address}', 1700000000000);\n"
+            );
+        }
+        self.stop();
+        self.write(text + "COMMIT; ANALYZE;\n").await.map_err(io::Error::other)?;
+        Ok(names)
+    }
+
+    /// The address of the loopback network that a machine asks from, once it is armed.
+    pub fn address(machine: usize) -> Ipv4Addr {
+        let byte = |number: usize| u8::try_from(number % 250 + 1).unwrap_or(1);
+        Ipv4Addr::new(127, byte(machine / 62_500), byte(machine / 250), byte(machine))
+    }
+
     /// Starts the server anew, with settings as the environment has them.
     pub fn restart(&mut self, settings: &[(&str, &str)]) -> io::Result<()> {
         self.stop();

@@ -29,6 +29,8 @@ pub struct Load {
     pub blksize: u16,
     /// `windowsize` that is asked for; none is asked for with 1.
     pub windowsize: u16,
+    /// The address of this machine that a client, by its number, asks from.
+    pub from: fn(usize) -> Ipv4Addr,
 }
 
 /// What became of them.
@@ -73,7 +75,7 @@ pub fn run(load: &Load) -> io::Result<Outcome> {
     let mut poll = Poll::new()?;
     let mut clients = Vec::with_capacity(load.clients);
     for index in 0..load.clients {
-        let mut client = Client::new(load)?;
+        let mut client = Client::new(load, (load.from)(index))?;
         poll.registry().register(&mut client.socket, Token(index), Interest::READABLE)?;
         clients.push(client);
     }
@@ -128,8 +130,8 @@ pub fn run(load: &Load) -> io::Result<Outcome> {
 }
 
 impl Client {
-    fn new(load: &Load) -> io::Result<Self> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    fn new(load: &Load, from: Ipv4Addr) -> io::Result<Self> {
+        let socket = UdpSocket::bind((from, 0).into())?;
         let state = UdpSocketState::new((&socket).into())?;
         let mut last = vec![0, 1];
         let (blksize, windowsize) = (load.blksize.to_string(), load.windowsize.to_string());

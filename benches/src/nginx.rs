@@ -54,7 +54,7 @@ fn configured(folder: &Path, port: u16) -> String {
     let folder = folder.display();
     format!(
         "daemon off; master_process off; pid {folder}/pid;
-         events {{ worker_connections 1024; }}
+         events {{ worker_connections 4096; }}
          http {{
            access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000;
            client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;

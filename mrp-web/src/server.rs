@@ -38,6 +38,8 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 const UNREAD_TIME: Duration = Duration::from_secs(60);
 /// Connections of one door at once; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 4096;
+/// Bytes of a connection of HTTP/1 that wait to be read or sent, by the server: a head is as long at most.
+const MAX_BUFFER: usize = 64 << 10;
 /// How long requests in flight get when the door closes.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -254,9 +256,9 @@ impl Connection {
             self.watcher.watch(builder.serve_connection(io, service)).await
         } else {
             let mut builder = http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(MAX_BUFFER);
             // GRUB understands `Content-Length` in no other case, and reads a file of unknown length to no end.
             builder.title_case_headers(true);
-            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
             // The watcher knows no connection that may be upgraded; it is held until this one has ended.
             let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
             let mut stop = self.stop;

@@ -1,6 +1,7 @@
 //! The routes that machines boot by, and those of the site's DHCP server; refusals are plain text.
 
 mod boot;
+mod chunks;
 mod dhcp;
 mod docs;
 mod kea;

@@ -1,31 +1,24 @@
 //! Streams an image and tells the service how far it came: twice a second, and at the end, whichever end it is.
 
 use std::fs::File;
-use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use futures_util::stream;
 use mrp_core::Provisioner;
 use mrp_core::blob::Blob;
 use mrp_core::service::boot::{Transfer, TransferReport};
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 use warp::Reply;
 use warp::http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use warp::http::{HeaderValue, Method, StatusCode};
 
 use crate::call::Call;
+use crate::machine::chunks::Chunks;
 use crate::machine::range::{self, Wanted};
 use crate::reply::{self, Response};
 
-/// Bytes read at once.
-const CHUNK: u64 = 256 << 10;
-/// Chunks read ahead of the client.
-const AHEAD: usize = 2;
 /// How often progress is told.
 const TELL: Duration = Duration::from_millis(500);
 
@@ -65,30 +58,11 @@ fn set(response: &mut Response, name: warp::http::HeaderName, value: &str) {
 }
 
 fn start(call: &Call, file: File, part: Range<u64>, total: u64, transfer: Transfer) -> Response {
-    let (send, mut receive) = mpsc::channel::<io::Result<Bytes>>(AHEAD);
+    let (ended, end) = oneshot::channel();
     let sent = Arc::new(AtomicU64::new(0));
-    let sending = Sending {
-        service: call.service().clone(),
-        transfer,
-        file: Arc::new(file),
-        part: part.clone(),
-        total,
-        sent: sent.clone(),
-        started: Instant::now(),
-    };
-    call.state.start_task(sending.run(send));
-    let expected = part.end - part.start;
-    let chunks = stream::poll_fn(move |context| {
-        if sent.load(Ordering::Relaxed) == expected {
-            return std::task::Poll::Ready(None);
-        }
-        receive.poll_recv(context).map(|chunk| {
-            if let Some(Ok(chunk)) = &chunk {
-                sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-            }
-            chunk
-        })
-    });
+    let chunks = Chunks::new(file, part.clone(), sent.clone(), ended);
+    let (service, started) = (call.service().clone(), Instant::now());
+    call.state.start_task(Sending { service, transfer, part, total, sent, started }.watch(end));
     warp::reply::stream(chunks).into_response()
 }
 
@@ -96,7 +70,6 @@ fn start(call: &Call, file: File, part: Range<u64>, total: u64, transfer: Transf
 struct Sending {
     service: Provisioner,
     transfer: Transfer,
-    file: Arc<File>,
     part: Range<u64>,
     total: u64,
     /// Bytes that were handed to the connection.
@@ -105,45 +78,17 @@ struct Sending {
 }
 
 impl Sending {
-    async fn run(self, send: mpsc::Sender<io::Result<Bytes>>) {
+    /// Tells of it until the connection lets go of the stream: when it has the last byte, or when the client is gone.
+    async fn watch(self, mut end: oneshot::Receiver<()>) {
         let mut tell = tokio::time::interval(TELL);
         tell.tick().await;
-        let mut at = self.part.start;
-        'chunks: while at < self.part.end {
-            let chunk = self.read(at).await;
-            at += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
-            let failed = chunk.is_err();
-            loop {
-                tokio::select! {
-                    permit = send.reserve() => match permit {
-                        Ok(permit) => break permit.send(chunk),
-                        Err(_) => break 'chunks,
-                    },
-                    _ = tell.tick() => self.report(false).await,
-                }
-            }
-            if failed {
-                break;
-            }
-        }
-        // The connection lets go of the stream when it has the last byte, or when the client is gone.
         loop {
             tokio::select! {
-                () = send.closed() => break,
+                _ = &mut end => break,
                 _ = tell.tick() => self.report(false).await,
             }
         }
         self.report(true).await;
-    }
-
-    async fn read(&self, at: u64) -> io::Result<Bytes> {
-        let (file, len) = (self.file.clone(), CHUNK.min(self.part.end - at));
-        let read = move || {
-            let mut chunk = vec![0; usize::try_from(len).unwrap_or(0)];
-            file.read_exact_at(&mut chunk, at)?;
-            Ok(Bytes::from(chunk))
-        };
-        tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
     }
 
     /// Tells how far the client is in the file. A part from the middle that is complete says nothing of the whole.
