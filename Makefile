@@ -11,14 +11,15 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$$PATH)
 HOST = $(shell $(CARGO) -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)
 RUN_AS_ROOT = $(if $(SUDO),CARGO_TARGET_$(HOST)_RUNNER="$(SUDO)")
 
-.PHONY: kea-hook s3 help demo build toolchain packages root lint unit real lab api api-full lab-full lab-install test bench bench-packages
+.PHONY: kea-hook kea-hook-debug kea kea-rates s3 help demo build toolchain packages root lint unit real lab api api-full lab-full lab-install test bench bench-packages
 
 help:
 	@echo 'make demo              build and provision a simulated machine, then keep serving (BREAK=tftp|bmc|http|answer-file|loop)'
 	@echo 'make test              install what is missing, then everything: lint, tests, the real lab'
 	@echo 'make kea-hook          target/libdhcp_mrp.so, the library for the Kea that is installed here'
 	@echo 'make bench             TFTP, IPMI, sweeps of BMCs, consoles, plugins, HTTP requests and a boot storm, each beside its peers (BENCH="rest -- --only one-machine --db sqlite": a part)'
-	@echo 'make lint unit real api lab   the parts of make test'
+	@echo 'make lint unit real api kea lab   the parts of make test'
+	@echo 'make kea-rates         exchanges a second of Kea alone and with the hook, with mrp up, down, hung and slow'
 	@echo 'make lab-full          every firmware with dnsmasq, and whole installations on empty disks, in QEMU'
 	@echo 'make lab-install       the Debian installer to its end, if the mirror of the distribution has all that it needs'
 	@echo 'make api-full          schemathesis over the OpenAPI document for ten minutes a role, with another seed each time'
@@ -48,6 +49,19 @@ kea-hook: toolchain
 	    -isystem $(KEA_INCLUDE) -idirafter $(KEA_SHIM)/missing -o $(TARGET)/libdhcp_mrp.so $(KEA_SHIM)/*.cc $(KEA_LIBRARY) \
 	    -lkea-dhcpsrv -lkea-dhcp++ -lkea-hooks -lkea-log -lkea-util -lkea-cc -lkea-asiolink -lkea-exceptions -lpthread -ldl
 
+# The same of the debug build, which all tests share.
+kea-hook-debug: build packages
+	$(MAKE) kea-hook KEA_LIBRARY="$$(ls -t $(TARGET)/debug/deps/libmrp_dhcp_kea-*.a | head -1)"
+
+# Kea with the hook while mrp is up, killed, paused and talks nonsense, under perfdhcp's load, in a namespace of its own.
+kea: kea-hook-debug root
+	$(SUDO) python3 mrp-cli/tests/lab/kea_faults.py --mrp $(TARGET)/debug/mrp
+
+# What the hook costs: more load than Kea can bear, with Kea alone in the same run.
+kea-rates: toolchain packages root kea-hook
+	$(CARGO) build --release --locked -p mrp-cli
+	$(SUDO) python3 mrp-cli/tests/lab/kea_faults.py --mrp $(TARGET)/release/mrp --measure
+
 packages:
 	.ci/install-packages
 
@@ -75,7 +89,7 @@ s3: toolchain packages
 	$(CARGO) test --locked -p mrp-cli --features s3 --test real_bucket
 
 # QEMU machines behind OpenIPMI's BMC, in a network namespace of their own: with dnsmasq, and every firmware with Kea and our hook.
-lab: build packages root kea-hook
+lab: build packages root kea-hook-debug
 	$(SUDO) python3 mrp-cli/tests/lab/lab.py --mrp $(TARGET)/debug/mrp --only provision --only console --only debian-installer --firmware
 	$(SUDO) python3 mrp-cli/tests/lab/lab.py --mrp $(TARGET)/debug/mrp --dhcp kea --only firmware
 
@@ -103,6 +117,7 @@ test: toolchain packages
 	$(MAKE) unit
 	$(MAKE) real
 	$(MAKE) api
+	$(MAKE) kea
 	$(MAKE) lab
 
 bench-packages:

@@ -34,10 +34,13 @@ pub struct Answer {
 /// Longest boot file: an option has 255 bytes.
 const LONGEST: usize = 255;
 
-/// What a client is told beyond what Kea says by itself. `None` leaves the answer alone: for whoever is no machine's,
-/// does not netboot, is an operating system, or has firmware that nothing is known for.
+/// What a client is told beyond what Kea says by itself. `None` leaves the answer alone: for whoever is no machine's, has no
+/// boot loader, is an operating system, or has firmware that nothing is known for.
+///
+/// Machines that do not netboot are told their boot loader too, and by mrp to boot their disk: firmware that asks and is
+/// told no boot file waits for minutes (OVMF: "No valid offer received") before it goes on to the disk.
 pub fn answer(table: &Table, query: &Query<'_>) -> Option<Answer> {
-    let client = table.by_mac(query.mac).filter(|client| client.netboot)?;
+    let client = table.by_mac(query.mac).filter(|client| client.boot_loader.is_some())?;
     let next_server = table.head().next_server.or(query.server)?;
     let base = match client.server_url {
         Some(url) => format!("{}/boot", url.trim_end_matches('/')),
@@ -53,9 +56,10 @@ pub fn answer(table: &Table, query: &Query<'_>) -> Option<Answer> {
         None => "its firmware names no architecture".to_owned(),
     };
     let http = if http_client { ", option 60 HTTPClient" } else { "" };
-    let Client { mac, hostname, .. } = client;
+    let Client { mac, hostname, netboot, .. } = client;
+    let does = if netboot { "netboots" } else { "is to boot its disk" };
     let why = format!(
-        "{mac}: next server {next_server}, boot file {file}{http}: machine {hostname:?} netboots, {kind}"
+        "{mac}: next server {next_server}, boot file {file}{http}: machine {hostname:?} {does}, {kind}"
     );
     Some(Answer { next_server, file, http_client, why })
 }
@@ -143,14 +147,22 @@ mod tests {
 
     #[test]
     fn others_are_left_alone() {
-        let off = table(Some("10.0.0.1"), |client| client.netboot = false);
-        assert_eq!(ask(&off, Some(7), "PXEClient", ""), None);
+        let none = table(Some("10.0.0.1"), |client| client.boot_loader = None);
+        assert_eq!(ask(&none, Some(7), "PXEClient", ""), None);
         let other = table(Some("10.0.0.1"), |client| client.mac = MacAddr([2, 0, 0, 0, 0, 9]));
         assert_eq!(ask(&other, Some(7), "PXEClient", ""), None);
         assert_eq!(ask(&Table::default(), Some(7), "PXEClient", ""), None);
         let endless =
             table(Some("10.0.0.1"), |client| client.server_url = Some(format!("http://{:0>250}", 1)));
         assert_eq!(ask(&endless, Some(16), "HTTPClient", ""), None);
+    }
+
+    #[test]
+    fn who_is_to_boot_its_disk_is_told_so_by_mrp() {
+        let off =
+            ask(&table(Some("10.0.0.1"), |client| client.netboot = false), Some(7), "PXEClient", "").unwrap();
+        assert_eq!(off.file, "bootx64.efi");
+        assert!(off.why.contains("\"node-1\" is to boot its disk"), "{}", off.why);
     }
 
     #[test]

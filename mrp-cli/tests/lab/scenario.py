@@ -205,10 +205,10 @@ class Lab:
         check(reserved in (None, address), f"{machine.name} has {address}, not {reserved}, which is reserved for it")
 
     def check_events(self, machine):
-        """Lease reports came through dnsmasq's script; the BMC's forgotten EFI flag is a warning."""
+        """Lease reports came from the DHCP server; the BMC's forgotten EFI flag is a warning."""
         events = self.events(machine)
         leases = [event for event in events if event["kind"] == "dhcp" and event["data"].get("firmware")]
-        check(leases, f"{machine.name}: no lease of its firmware was reported by mrp dnsmasq-event")
+        check(leases, f"{machine.name}: no lease of its firmware was reported")
         warnings = [event["data"]["warning"] for event in events if event["kind"] == "boot_device"]
         check(warnings and warnings[0], f"{machine.name}: its BMC does not report its boot flags, and no event says so")
 
