@@ -24,9 +24,9 @@ pub enum Dialect {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
-    /// RFC 1350.
+    /// RFC 1350, also where another TFTP server asks for the client by mr-provisioner's `/tftp/`.
     Tftp,
-    /// HTTP, by `/boot/…` or mr-provisioner's `/tftp/`.
+    /// HTTP, by `/boot/…`.
     Http,
 }
 

@@ -44,7 +44,7 @@ pub(super) fn routes() -> Vec<Route> {
 async fn boot(call: Call) -> Answer {
     let path = call.params.first().cloned().unwrap_or_default();
     let client = call.peer.address.ip();
-    serve(&call, client, path).await
+    serve(&call, client, path, Transport::Http).await
 }
 
 async fn tftp(call: Call) -> Answer {
@@ -55,15 +55,16 @@ async fn tftp(call: Call) -> Answer {
         client.trim().parse().map_err(|_| ApiError::refused("X-TFTP-IP: an IP address is needed"))?;
     // Old firmware's double slashes and `..` are mr-provisioner's to strip; here they are no file.
     let path = path.to_owned();
-    match serve(&call, client.to_canonical(), path).await {
+    match serve(&call, client.to_canonical(), path, Transport::Tftp).await {
         // What is no path is no file either: the old contract knows 404 alone.
         Err(ApiError::Service(Error::Invalid { .. })) => Err(ApiError::NoRoute),
         answer => answer,
     }
 }
 
-async fn serve(call: &Call, client: IpAddr, path: String) -> Answer {
-    let request = BootRequest { client, local: call.peer.local.ip(), path, transport: Transport::Http };
+/// By the client's own transport: what a TFTP server asks for goes on by TFTP.
+async fn serve(call: &Call, client: IpAddr, path: String, transport: Transport) -> Answer {
+    let request = BootRequest { client, local: call.peer.local.ip(), path, transport };
     let file = call.service().boot().file(&request).await?;
     match file.content {
         BootContent::Text(text) => {
