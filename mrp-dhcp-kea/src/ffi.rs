@@ -19,7 +19,7 @@ use crate::table::Client;
 /// Hardware type of Ethernet (RFC 826; IANA "ARP Parameters").
 const ETHERNET: u8 = 1;
 
-/// Bytes that the shim lends for the time of a call; empty where `data` is null.
+/// Bytes that the shim lends: `data` is null, which is no bytes, or points to `length` bytes that live as long as the call.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct MrpBytes {
@@ -67,7 +67,7 @@ type LogFn = unsafe extern "C" fn(level: i32, text: *const c_char);
 
 impl MrpBytes {
     /// # Safety
-    /// `data` is null or points to `length` bytes that live as long as the call.
+    /// As [`MrpBytes`] says.
     unsafe fn get<'a>(self) -> &'a [u8] {
         if self.data.is_null() {
             return &[];
@@ -80,7 +80,7 @@ impl MrpBytes {
 /// Starts the hook. Null where a parameter is wrong; the log says which.
 ///
 /// # Safety
-/// `parameters` is as [`MrpBytes::get`] wants it; `log` may be called by any thread until [`mrp_kea_stop`] returns.
+/// `parameters` is as [`MrpBytes`] wants it; `log` may be called by any thread until [`mrp_kea_stop`] returns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mrp_kea_start(parameters: MrpBytes, log: LogFn) -> *mut Hook {
     let write: Log = Box::new(move |level, text| {
@@ -125,7 +125,7 @@ pub unsafe extern "C" fn mrp_kea_stop(hook: *mut Hook) {
 /// The host with a hardware address, if it has an address of its own.
 ///
 /// # Safety
-/// `hook` is null or a running hook; `address` is as [`MrpBytes::get`] wants it; `host` can be written.
+/// `hook` is null or a running hook; `address` is as [`MrpBytes`] wants it; `host` can be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mrp_kea_host_by_mac(
     hook: *const Hook,
@@ -164,7 +164,7 @@ pub unsafe extern "C" fn mrp_kea_host_by_address(
 /// What is to be put into Kea's answer; false where it is to be left alone.
 ///
 /// # Safety
-/// `hook` is null or a running hook; `query` is valid, its bytes as [`MrpBytes::get`] wants them; `told` can be written.
+/// `hook` is null or a running hook; `query` is valid, its bytes as [`MrpBytes`] wants them; `told` can be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mrp_kea_answer(
     hook: *const Hook,
@@ -234,7 +234,7 @@ pub unsafe extern "C" fn mrp_kea_leased(
 /// A lease is over: 0 it was given back, 1 it ran out, 2 the client declined the address.
 ///
 /// # Safety
-/// `hook` is null or a running hook; `hardware_address` is as [`MrpBytes::get`] wants it.
+/// `hook` is null or a running hook; `hardware_address` is as [`MrpBytes`] wants it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mrp_kea_lease_over(
     hook: *const Hook,
@@ -265,7 +265,7 @@ fn guarded<T>(otherwise: T, call: impl FnOnce() -> T) -> T {
 /// The client's MAC address; `None` for hardware that is no Ethernet (InfiniBand has 20 bytes).
 ///
 /// # Safety
-/// The query's bytes are as [`MrpBytes::get`] wants them.
+/// The query's bytes are as [`MrpBytes`] wants them.
 unsafe fn mac(query: &MrpQuery) -> Option<MacAddr> {
     // SAFETY: the caller's promise.
     ethernet(query.hardware_type, unsafe { query.hardware_address.get() })
@@ -276,7 +276,7 @@ fn ethernet(hardware_type: u8, address: &[u8]) -> Option<MacAddr> {
 }
 
 /// # Safety
-/// The query's bytes are as [`MrpBytes::get`] wants them.
+/// The query's bytes are as [`MrpBytes`] wants them.
 unsafe fn firmware(query: &MrpQuery) -> ClientFirmware<'_> {
     // SAFETY: the caller's promise.
     let (architecture, vendor_class, user_class) =
