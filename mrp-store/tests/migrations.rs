@@ -41,7 +41,7 @@ async fn of_before(path: &Path) {
     let mut connection = raw(path).await;
     run(
         &mut connection,
-        "DROP TABLE claims; DROP TABLE imported; DROP TABLE bmc_health; DELETE FROM _sqlx_migrations WHERE version > 4",
+        "DROP TABLE claims; DROP TABLE imported; DROP TABLE bmc_health; DROP INDEX events_by_kind; ALTER TABLE discovered DROP COLUMN vendor_class; DELETE FROM _sqlx_migrations WHERE version > 4",
     )
     .await;
     connection.close().await.unwrap();
