@@ -163,17 +163,14 @@ async fn a_boot_a_rogue_and_an_exhausted_pool_are_told() {
     let rogue = site.dnsmasq(&site.rogue, "eth0", "10.0.0.200,10.0.0.220");
     let lease = site.ask(MAC, &PERSISTENT);
     assert!(lease.await);
-    site.until("the rogue is told", async || {
-        // Until it serves, the other answers alone.
-        site.ask(MAC, &PERSISTENT).await
-            && site
-                .texts()
-                .await
-                .iter()
-                .any(|text| text.contains("10.0.0.66") && text.contains("none of dhcp.servers"))
+    let both = "several servers make offers: 10.0.0.1, 10.0.0.66; which one it takes is chance";
+    site.until("the rogue is told, and that there are two", async || {
+        // Until it serves, and while it tries whether an address is free, the other answers alone.
+        let (asked, told) = (site.ask(MAC, &PERSISTENT).await, site.texts().await);
+        let rogue = |text: &String| text.contains("10.0.0.66") && text.contains("none of dhcp.servers");
+        asked && told.iter().any(rogue) && told.iter().any(|text| text.contains(both))
     })
     .await;
-    site.told("several servers make offers: 10.0.0.1, 10.0.0.66; which one it takes is chance").await;
     let told = site.texts().await;
     let rogues = told.iter().filter(|text| text.contains("none of dhcp.servers")).count();
     assert_eq!(rogues, 1, "it is told once while it lasts: {told:#?}");
