@@ -12,8 +12,8 @@ use crate::error::{Answer, ApiError};
 use crate::page::{MAX, Pages};
 use crate::router::{Kind, Route, Who};
 
-/// About the parameter `kind`.
-const KINDS: &str = "Only those of this kind: `dhcp`, `power`, `boot`, …";
+/// What the parameter `kind` may be.
+const KIND: &str = "^(power|boot_device|dhcp|boot|answer_file|phone_home|state|netboot|assignment|run|refused|image|console)$";
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -21,7 +21,7 @@ pub(super) fn routes() -> Vec<Route> {
             .about("Events in the order of their ids; at most 1,000")
             .query("machine", Kind::Id, "Only those of this machine")
             .query("run", Kind::Id, "Only those of this run")
-            .query("kind", Kind::Text, KINDS)
+            .query("kind", Kind::Pattern(KIND), "Only those of this kind")
             .query("after", Kind::Number(0, i64::MAX as u64), "Only those after this event")
             .query("last", Kind::Number(0, u32::MAX as u64), "Only the last so many")
             .paged()
@@ -31,7 +31,7 @@ pub(super) fn routes() -> Vec<Route> {
             .note("Server-sent events; `id` is the event's id, `event` its kind, `data` its JSON.")
             .query("machine", Kind::Id, "Only those of this machine")
             .query("run", Kind::Id, "Only those of this run")
-            .query("kind", Kind::Text, KINDS)
+            .query("kind", Kind::Pattern(KIND), "Only those of this kind")
             .query("after", Kind::Number(0, i64::MAX as u64), "Only those after this event")
             .header("Last-Event-ID", Kind::Id, "Go on after this event")
             .streams::<Event>(),
@@ -85,4 +85,15 @@ fn kind_of(name: &str) -> Result<EventKind, ApiError> {
         let known: Vec<&str> = EventKind::ALL.into_iter().map(EventKind::as_str).collect();
         ApiError::schema(format!("kind: one of {} is needed", known.join(", ")))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_names_all_kinds() {
+        let kinds = EventKind::ALL.map(EventKind::as_str);
+        assert_eq!(KIND, format!("^({})$", kinds.join("|")));
+    }
 }
