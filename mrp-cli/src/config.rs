@@ -321,6 +321,15 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// Where the machines' door is reached: what it listens on, and on which of this host's addresses where that is all.
+    pub fn machine_door(&self) -> SocketAddr {
+        let mut door = self.machine.listen;
+        if door.ip().is_unspecified() {
+            door.set_ip(self.boot.next_server.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        }
+        door
+    }
+
     /// Reads the file, if one is named, and the environment.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let text = match path {

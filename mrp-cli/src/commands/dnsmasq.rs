@@ -1,6 +1,5 @@
 //! `mrp dnsmasq config` and `mrp dnsmasq-event`.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -54,10 +53,7 @@ impl DnsmasqCommand {
 impl PrintConfig {
     fn run(self) -> Result<()> {
         let config = Config::load(self.config.as_deref())?;
-        let mut machines = config.machine.listen;
-        if machines.ip().is_unspecified() {
-            machines.set_ip(config.boot.next_server.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        }
+        let machines = config.machine_door();
         let program = std::env::current_exe().context("finding this program")?;
         let mut event_command = vec![program.display().to_string(), "dnsmasq-event".into()];
         event_command.extend(["--url".into(), format!("http://{machines}")]);

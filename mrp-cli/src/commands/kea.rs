@@ -1,7 +1,7 @@
 //! `mrp kea config`.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -93,10 +93,7 @@ impl PrintConfig {
     }
 
     fn text(&self, config: &Config) -> Result<String> {
-        let mut machines = config.machine.listen;
-        if machines.ip().is_unspecified() {
-            machines.set_ip(config.boot.next_server.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        }
+        let machines = config.machine_door();
         let mut parameters = json!({"url": format!("http://{machines}"), "cache": self.cache});
         if let Some(file) = &config.machine.token_file {
             parameters["token-file"] = json!(file);

@@ -352,6 +352,30 @@ fn answer_file(name: &str, owner: Option<&User>) -> AnswerFile {
     }
 }
 
+/// A network and two machines, of which the first has a boot loader, `a/grub.1`.
+struct Netbooted {
+    lab: Network,
+    arm: Arch,
+    efi: Subarch,
+    one: Machine,
+    two: Machine,
+}
+
+impl Netbooted {
+    async fn insert(store: &dyn Store) -> Result<Self, Failure> {
+        let lab = store.insert_network(&network("lab", "10.0.0.0/24")?, &quiet()).await?;
+        let arm = store.insert_arch(&arch("arm64"), &quiet()).await?;
+        let grub =
+            store.insert_image(&image("a/grub.1", &arm, None, ImageKind::BootLoader), &quiet()).await?;
+        let efi = Subarch { bootloader: Some(grub.id), ..subarch(&arm, "efi") };
+        let efi = store.insert_subarch(&efi, &quiet()).await?;
+        let one = Machine { subarch: Some(efi.id), ..Machine::new("m1", arm.id) };
+        let one = store.insert_machine(&one, &quiet()).await?;
+        let two = store.insert_machine(&Machine::new("m2", arm.id), &quiet()).await?;
+        Ok(Self { lab, arm, efi, one, two })
+    }
+}
+
 fn interface(machine: &Machine, mac: u8) -> Interface {
     Interface {
         id: Id::NEW,

@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 
 use crate::actor::Actor;
 use crate::error::Error;
-use crate::event::{EventKind, NewEvent};
-use crate::id::{Id, Timestamp};
+use crate::id::Id;
 use crate::lease::{Discovered, Lease};
 use crate::mac::MacAddr;
 use crate::machine::{Addressing, Interface, Machine, MachineView, check_text};
@@ -25,7 +24,7 @@ const MOST_REPORTS: usize = 20_000;
 pub struct Seen {
     /// The client.
     pub mac: MacAddr,
-    /// The host name it sent (option 12).
+    /// The host name (option 12) as it was sent.
     pub hostname: Option<String>,
     /// Its architecture (option 93): only firmware and boot loaders send one.
     pub client_arch: Option<u16>,
@@ -153,7 +152,7 @@ impl Discovery<'_> {
         let now = self.0.now();
         let Some((machine, interface)) = self.0.interfaces().owner_of(seen.mac).await? else {
             let Seen { mac, hostname, client_arch, .. } = seen;
-            let vendor_class = None;
+            let (hostname, vendor_class) = (hostname.map(printable), None);
             let client = Discovered { mac, hostname, client_arch, vendor_class, last_seen: now };
             self.0.store().put_discovered(&client).await?;
             return Ok(false);
@@ -163,7 +162,8 @@ impl Discovery<'_> {
         let data = json!({"mac": seen.mac, "discover": seen.discover, "arch": seen.client_arch});
         let text = format!("{message} of {} ({who})", interface.mac);
         let observation = Observation::Dhcp { firmware: Some(firmware), address: None };
-        self.0.note_machine(&machine, observation, event(now, &machine, text, data)).await?;
+        let event = self.machine_event(&machine, text, data);
+        self.0.note_machine(&machine, observation, Some(event)).await?;
         Ok(true)
     }
 
@@ -193,7 +193,7 @@ impl Discovery<'_> {
         let who =
             firmware.map_or("", |firmware| if firmware { " (firmware)" } else { " (operating system)" });
         let data = json!({"mac": mac, "ipv4": ipv4, "firmware": firmware, "seconds": seconds});
-        let happened = event(now, &machine, format!("{mac} has {ipv4}{who}"), data).filter(|_| news);
+        let happened = news.then(|| self.machine_event(&machine, format!("{mac} has {ipv4}{who}"), data));
         let observation = Observation::Dhcp { firmware, address: Some(ipv4) };
         self.0.note_machine(&machine, observation, happened).await
     }
@@ -262,7 +262,7 @@ pub(super) fn reserved(interface: &Interface) -> Option<Ipv4Addr> {
     }
 }
 
-fn event(at: Timestamp, machine: &Machine, text: String, data: serde_json::Value) -> Option<NewEvent> {
-    let (kind, actor) = (EventKind::Dhcp, "dhcp".to_owned());
-    Some(NewEvent { at, machine: Some(machine.id), run: None, kind, actor, text, data })
+/// A host name that a client sent, as it is kept.
+pub(super) fn printable(hostname: String) -> String {
+    hostname.chars().filter(|c| !c.is_control()).take(255).collect()
 }

@@ -11,7 +11,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::api::kea::{MOST_REPORTS, Report, Reports, Seen, TableClient, TableHead, TableLine};
 use crate::error::Error;
-use crate::event::{EventKind, NewEvent};
 use crate::id::Timestamp;
 use crate::lease::Discovered;
 use crate::machine::{DhcpEntry, hostname_of};
@@ -82,15 +81,13 @@ impl Kea<'_> {
         let (discovery, fresh) = (self.0.discovery(), age_ms < FRESH_MS);
         match what {
             Seen::Asked { discover, hostname, client_arch, firmware } => {
-                let hostname =
-                    hostname.map(|name| name.chars().filter(|c| !c.is_control()).take(255).collect());
                 if fresh {
                     let seen = discovery::Seen { mac, hostname, client_arch, discover };
                     return discovery.seen_by(seen, firmware).await.map(drop);
                 }
                 if self.0.interfaces().owner_of(mac).await?.is_none() {
                     let last_seen = Timestamp(now.0.saturating_sub_unsigned(age_ms));
-                    let vendor_class = None;
+                    let (hostname, vendor_class) = (hostname.map(discovery::printable), None);
                     let client = Discovered { mac, hostname, client_arch, vendor_class, last_seen };
                     self.0.store().put_discovered(&client).await?;
                 }
@@ -104,17 +101,9 @@ impl Kea<'_> {
             Seen::Declined { ipv4 } => {
                 discovery.lease_ended(mac, ipv4).await?;
                 let Some((machine, _)) = self.0.interfaces().owner_of(mac).await? else { return Ok(()) };
-                self.0
-                    .record_event(NewEvent {
-                        at: now,
-                        machine: Some(machine.id),
-                        run: None,
-                        kind: EventKind::Dhcp,
-                        actor: "dhcp".into(),
-                        text: format!("{mac} refuses {ipv4}: somebody else on its network uses it"),
-                        data: json!({"mac": mac, "ipv4": ipv4, "declined": true}),
-                    })
-                    .await
+                let text = format!("{mac} refuses {ipv4}: somebody else on its network uses it");
+                let data = json!({"mac": mac, "ipv4": ipv4, "declined": true});
+                self.0.record_event(discovery.machine_event(&machine, text, data)).await
             }
         }
     }

@@ -188,8 +188,7 @@ impl Discovery<'_> {
         let discovered = Discovered { mac, hostname, client_arch, vendor_class, last_seen };
         service.store().put_discovered(&discovered).await?;
         if !known {
-            let vendor =
-                service.0.vendors.vendor(mac).map(|vendor| format!(" ({vendor})")).unwrap_or_default();
+            let vendor = self.vendor(mac).map(|vendor| format!(" ({vendor})")).unwrap_or_default();
             lock(&service.0.unknown_dhcp).stranger(format!("{client}{vendor}"));
         }
         Ok(())
@@ -210,7 +209,7 @@ impl Discovery<'_> {
 
     /// A MAC address with the card's maker.
     fn named(&self, mac: MacAddr) -> String {
-        match self.service().0.vendors.vendor(mac) {
+        match self.vendor(mac) {
             Some(vendor) => format!("{mac} ({vendor})"),
             None => mac.to_string(),
         }
@@ -220,7 +219,8 @@ impl Discovery<'_> {
         self.0
     }
 
-    fn machine_event(&self, machine: &Machine, text: String, data: Value) -> NewEvent {
+    /// What DHCP did with a machine.
+    pub(super) fn machine_event(&self, machine: &Machine, text: String, data: Value) -> NewEvent {
         NewEvent { machine: Some(machine.id), ..network_event(self.service().now(), text, data) }
     }
 }

@@ -20,11 +20,18 @@ use super::rows::Row;
 
 /// Begins a transaction with the write lock.
 const BEGIN_ON_SQLITE: &str = "BEGIN IMMEDIATE";
-/// Begins a transaction with the advisory lock that one which writes holds: "mrp" and the writer's number.
-const BEGIN_ON_POSTGRES: &str = "BEGIN; SELECT pg_advisory_xact_lock(x'6d72700001'::bigint)";
-/// The same lock as a part of one statement that is a transaction by itself: what writes is to select from it. What the
-/// statement reads may be older than the lock, but for rows that it locks.
-pub(super) const TURN: &str = "SELECT pg_advisory_xact_lock(x'6d72700001'::bigint)";
+/// Takes the advisory lock that a transaction which writes holds: "mrp" and the writer's number.
+macro_rules! lock_on_postgres {
+    () => {
+        "SELECT pg_advisory_xact_lock(x'6d72700001'::bigint)"
+    };
+}
+
+/// Begins a transaction with the lock.
+const BEGIN_ON_POSTGRES: &str = concat!("BEGIN; ", lock_on_postgres!());
+/// The lock as a part of one statement that is a transaction by itself: what writes is to select from it. What the statement
+/// reads may be older than the lock, but for rows that it locks.
+pub(super) const TURN: &str = lock_on_postgres!();
 
 /// Connections to either database.
 #[derive(Debug, Clone)]

@@ -105,7 +105,7 @@ async fn insert(tx: &mut Tx, machine: &Machine) -> StoreResult<Machine> {
 }
 
 /// Fills in the machine of events that have none.
-pub(super) fn of_machine(journal: &Journal, machine: MachineId) -> Journal {
+fn of_machine(journal: &Journal, machine: MachineId) -> Journal {
     let mut journal = journal.clone();
     for event in &mut journal.events {
         event.machine.get_or_insert(machine);

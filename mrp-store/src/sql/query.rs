@@ -143,8 +143,7 @@ pub(super) fn joined(queries: Vec<Query<'_>>) -> Query<'_> {
 /// True if no two of these write into the same table: only then may they be one statement of PostgreSQL, which does them in
 /// an order of its own.
 pub(super) fn may_be_one(queries: &[Query<'_>]) -> bool {
-    let target = |query: &Query<'_>| query.text.split('(').next().unwrap_or_default().to_owned();
-    let targets: HashSet<String> = queries.iter().map(target).collect();
+    let targets: HashSet<&str> = queries.iter().filter_map(|query| query.text.split('(').next()).collect();
     targets.len() == queries.len()
 }
 

@@ -78,7 +78,7 @@ async fn seen(call: Call) -> Answer {
     let hostname = option(HOST_NAME).and_then(Value::as_str);
     let seen = Seen {
         mac: mac(&fields)?,
-        hostname: hostname.map(|name| name.chars().filter(|c| !c.is_control()).take(255).collect()),
+        hostname: hostname.map(str::to_owned),
         client_arch: option(CLIENT_ARCH).and_then(Value::as_u64).and_then(|arch| u16::try_from(arch).ok()),
         discover: fields.flag("discover")?.unwrap_or(false),
     };

@@ -6,14 +6,7 @@ use super::*;
 use crate::machine::{DhcpEntry, Netboot};
 
 pub(super) async fn table(store: &dyn Store) -> Outcome {
-    let lab = store.insert_network(&network("lab", "10.0.0.0/24")?, &quiet()).await?;
-    let arm = store.insert_arch(&arch("arm64"), &quiet()).await?;
-    let grub = store.insert_image(&image("a/grub.1", &arm, None, ImageKind::BootLoader), &quiet()).await?;
-    let efi = Subarch { bootloader: Some(grub.id), ..subarch(&arm, "efi") };
-    let efi = store.insert_subarch(&efi, &quiet()).await?;
-    let one = Machine { subarch: Some(efi.id), ..Machine::new("m1", arm.id) };
-    let one = store.insert_machine(&one, &quiet()).await?;
-    let two = store.insert_machine(&Machine::new("m2", arm.id), &quiet()).await?;
+    let Netbooted { lab, efi, one, two, .. } = Netbooted::insert(store).await?;
     let plug = |machine, card, addressing| Interface {
         network: Some(lab.id),
         addressing,

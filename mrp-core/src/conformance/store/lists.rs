@@ -170,14 +170,7 @@ pub(super) async fn referring(store: &dyn Store) -> Outcome {
 }
 
 pub(super) async fn clients(store: &dyn Store) -> Outcome {
-    let lab = store.insert_network(&network("lab", "10.0.0.0/24")?, &quiet()).await?;
-    let arm = store.insert_arch(&arch("arm64"), &quiet()).await?;
-    let grub = store.insert_image(&image("a/grub.1", &arm, None, ImageKind::BootLoader), &quiet()).await?;
-    let efi = Subarch { bootloader: Some(grub.id), ..subarch(&arm, "efi") };
-    let efi = store.insert_subarch(&efi, &quiet()).await?;
-    let one = Machine { subarch: Some(efi.id), ..Machine::new("m1", arm.id) };
-    let one = store.insert_machine(&one, &quiet()).await?;
-    let two = store.insert_machine(&Machine::new("m2", arm.id), &quiet()).await?;
+    let Netbooted { lab, arm, one, two, .. } = Netbooted::insert(store).await?;
     let address = |last| Ipv4Addr::new(10, 0, 0, last);
     let plug = |machine, card, addressing| Interface {
         network: Some(lab.id),
