@@ -21,6 +21,7 @@ use warp::http::header::IF_MATCH;
 use warp::http::{HeaderMap, Method};
 
 use crate::error::ApiError;
+use crate::machine::SharedChunks;
 use crate::metrics::Metrics;
 use crate::schema::{self, Fields};
 use crate::server::{MachineConfig, PeopleConfig};
@@ -62,14 +63,16 @@ pub(crate) struct State {
     pub(crate) sockets: Arc<Semaphore>,
     /// Work that outlives its answer: the reports of transfers.
     pub(crate) tasks: Mutex<JoinSet<()>>,
+    /// Pieces of images that are being sent.
+    pub(crate) chunks: SharedChunks,
 }
 
 impl State {
     pub(crate) fn new(service: Provisioner, people: PeopleConfig, machines: MachineConfig) -> Arc<Self> {
         let (stop, _) = watch::channel(false);
-        let (metrics, tasks) = (Metrics::default(), Mutex::default());
+        let (metrics, tasks, chunks) = (Metrics::default(), Mutex::default(), SharedChunks::default());
         let sockets = Arc::new(Semaphore::new(MAX_SOCKETS));
-        Arc::new(Self { service, people, machines, metrics, stop, sockets, tasks })
+        Arc::new(Self { service, people, machines, metrics, stop, sockets, tasks, chunks })
     }
 
     /// Starts a task that belongs to the door.

@@ -74,6 +74,6 @@ async fn serve(call: &Call, client: IpAddr, path: String, transport: Transport) 
             }
             Ok(response)
         }
-        BootContent::Blob(blob) => Ok(transfer::serve(call, blob, file.transfer)),
+        BootContent::Blob(blob) => transfer::serve(call, blob, file.transfer),
     }
 }

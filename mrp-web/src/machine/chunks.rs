@@ -1,10 +1,8 @@
-//! A file as a stream for a connection. What the kernel has in its cache, as nearly always, is read on the spot; only what has to
-//! come from the disk waits on a thread of its own. A chunk is read when the connection has room for it.
+//! A file as a stream for a connection. What is at hand, as nearly always, is sent on the spot; only what has to come from the
+//! disk waits on a thread of its own. A chunk is taken when the connection has room for it.
 
-use std::fs::File;
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,16 +10,14 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::Stream;
-use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// Bytes read at once. A thousand machines have a thousand of them in memory.
-const CHUNK: u64 = 64 << 10;
+use crate::machine::shared_chunks::SharedFile;
 
 /// A part of a file, from its beginning to its end.
 pub(super) struct Chunks {
-    file: Arc<File>,
+    file: SharedFile,
     left: Range<u64>,
     sent: Arc<AtomicU64>,
     /// A chunk that comes from the disk.
@@ -33,15 +29,21 @@ pub(super) struct Chunks {
 impl Chunks {
     /// The stream; bytes that are handed to the connection are counted in `sent`.
     pub(super) fn new(
-        file: File,
+        file: SharedFile,
         part: Range<u64>,
         sent: Arc<AtomicU64>,
         ended: oneshot::Sender<()>,
     ) -> Self {
-        Self { file: Arc::new(file), left: part, sent, reading: None, _ended: ended }
+        Self { file, left: part, sent, reading: None, _ended: ended }
     }
 
+    /// Hands over what is wanted of a chunk.
     fn hand_over(&mut self, chunk: io::Result<Bytes>) -> Poll<Option<io::Result<Bytes>>> {
+        let wanted = usize::try_from(self.left.end - self.left.start).unwrap_or(usize::MAX);
+        let chunk = chunk.map(|mut bytes| {
+            bytes.truncate(wanted);
+            bytes
+        });
         match &chunk {
             Ok(bytes) => {
                 self.left.start += bytes.len() as u64;
@@ -60,40 +62,18 @@ impl Stream for Chunks {
         if self.left.is_empty() {
             return Poll::Ready(None);
         }
+        let at = self.left.start;
         if self.reading.is_none() {
-            let (at, length) = (self.left.start, chunk_length(&self.left));
-            if let Some(chunk) = cached(&self.file, at, length) {
+            if let Some(chunk) = self.file.at_hand(at) {
                 return self.hand_over(chunk);
             }
             let file = self.file.clone();
-            self.reading = Some(tokio::task::spawn_blocking(move || {
-                let mut chunk = vec![0; length];
-                file.read_exact_at(&mut chunk, at)?;
-                Ok(Bytes::from(chunk))
-            }));
+            self.reading = Some(tokio::task::spawn_blocking(move || file.read(at)));
         }
         let Some(reading) = &mut self.reading else { return Poll::Ready(None) };
         let read = ready!(Pin::new(reading).poll(context));
         self.reading = None;
         self.hand_over(read.unwrap_or_else(|error| Err(io::Error::other(error))))
-    }
-}
-
-fn chunk_length(left: &Range<u64>) -> usize {
-    usize::try_from(CHUNK.min(left.end - left.start)).unwrap_or(0)
-}
-
-/// What the kernel's cache has of a chunk, at least a byte; `None` if it has nothing, or cannot tell (some file systems).
-fn cached(file: &File, at: u64, length: usize) -> Option<io::Result<Bytes>> {
-    let mut chunk = vec![0; length];
-    match preadv2(file, &mut [IoSliceMut::new(&mut chunk)], at, ReadWriteFlags::NOWAIT) {
-        // It ends before it should: the way by the disk says so.
-        Ok(0) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR | Errno::NOSYS) => None,
-        Ok(bytes) => {
-            chunk.truncate(bytes);
-            Some(Ok(Bytes::from(chunk)))
-        }
-        Err(error) => Some(Err(error.into())),
     }
 }
 
@@ -104,15 +84,18 @@ mod tests {
     use futures_util::StreamExt;
 
     use super::*;
+    use crate::machine::shared_chunks::SharedChunks;
 
     #[tokio::test]
     async fn a_part_comes_whole_and_a_file_that_ends_too_early_is_an_error() {
         let content: Vec<u8> = (0..200_000_u32).map(|index| (index % 251) as u8).collect();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&content).unwrap();
+        let all = SharedChunks::default();
         let chunks = |part: Range<u64>| {
+            let file = all.of(file.try_clone().unwrap(), part.end.max(200_000)).unwrap();
             let (sent, (ended, end)) = (Arc::new(AtomicU64::new(0)), oneshot::channel());
-            (Chunks::new(file.try_clone().unwrap(), part, sent.clone(), ended), sent, end)
+            (Chunks::new(file, part, sent.clone(), ended), sent, end)
         };
         let (stream, sent, end) = chunks(10..190_000);
         let parts: Vec<Bytes> = stream.map(Result::unwrap).collect().await;

@@ -9,7 +9,10 @@ mod lease_event;
 mod phone_home;
 mod preseed;
 mod range;
+mod shared_chunks;
 mod transfer;
+
+pub(crate) use shared_chunks::SharedChunks;
 
 use crate::router::Route;
 

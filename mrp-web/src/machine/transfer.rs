@@ -1,29 +1,30 @@
 //! Streams an image and tells the service how far it came: twice a second, and at the end, whichever end it is.
 
-use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use mrp_core::Provisioner;
-use mrp_core::blob::Blob;
+use mrp_core::blob::{Blob, BlobError};
 use mrp_core::service::boot::{Transfer, TransferReport};
+use mrp_core::{Error, Provisioner};
 use tokio::sync::oneshot;
 use warp::Reply;
 use warp::http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use warp::http::{HeaderValue, Method, StatusCode};
 
 use crate::call::Call;
+use crate::error::Answer;
 use crate::machine::chunks::Chunks;
 use crate::machine::range::{self, Wanted};
+use crate::machine::shared_chunks::SharedFile;
 use crate::reply::{self, Response};
 
 /// How often progress is told.
 const TELL: Duration = Duration::from_millis(500);
 
 /// The answer with an image, or with a part of it.
-pub(super) fn serve(call: &Call, blob: Blob, transfer: Transfer) -> Response {
+pub(super) fn serve(call: &Call, blob: Blob, transfer: Transfer) -> Answer {
     let total = blob.len;
     let (status, part) = match range::parse(call.header(RANGE.as_str()), total) {
         Wanted::Whole => (StatusCode::OK, 0..total),
@@ -32,13 +33,15 @@ pub(super) fn serve(call: &Call, blob: Blob, transfer: Transfer) -> Response {
             let mut response =
                 reply::text(StatusCode::RANGE_NOT_SATISFIABLE, format!("the file has {total} bytes\n"));
             set(&mut response, CONTENT_RANGE, &format!("bytes */{total}"));
-            return response;
+            return Ok(response);
         }
     };
     let mut response = if call.method == Method::HEAD || part.is_empty() {
         Response::default()
     } else {
-        start(call, blob.file, part.clone(), total, transfer)
+        let file =
+            call.state.chunks.of(blob.file, total).map_err(|error| Error::from(BlobError::Io(error)))?;
+        start(call, file, part.clone(), total, transfer)
     };
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -48,7 +51,7 @@ pub(super) fn serve(call: &Call, blob: Blob, transfer: Transfer) -> Response {
     if status == StatusCode::PARTIAL_CONTENT {
         set(&mut response, CONTENT_RANGE, &format!("bytes {}-{}/{total}", part.start, part.end - 1));
     }
-    response
+    Ok(response)
 }
 
 fn set(response: &mut Response, name: warp::http::HeaderName, value: &str) {
@@ -57,7 +60,7 @@ fn set(response: &mut Response, name: warp::http::HeaderName, value: &str) {
     }
 }
 
-fn start(call: &Call, file: File, part: Range<u64>, total: u64, transfer: Transfer) -> Response {
+fn start(call: &Call, file: SharedFile, part: Range<u64>, total: u64, transfer: Transfer) -> Response {
     let (ended, end) = oneshot::channel();
     let sent = Arc::new(AtomicU64::new(0));
     let chunks = Chunks::new(file, part.clone(), sent.clone(), ended);
