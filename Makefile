@@ -11,14 +11,14 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$$PATH)
 HOST = $(shell $(CARGO) -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)
 RUN_AS_ROOT = $(if $(SUDO),CARGO_TARGET_$(HOST)_RUNNER="$(SUDO)")
 
-.PHONY: kea-hook kea-hook-debug kea kea-rates s3 help demo build toolchain packages root lint unit real lab api api-full lab-full lab-install test bench bench-packages
+.PHONY: kea-hook kea-hook-debug kea dnsmasq kea-rates s3 help demo build toolchain packages root lint unit real lab api api-full lab-full lab-install test bench bench-packages
 
 help:
 	@echo 'make demo              build and provision a simulated machine, then keep serving (BREAK=tftp|bmc|http|answer-file|loop)'
 	@echo 'make test              install what is missing, then everything: lint, tests, the real lab'
 	@echo 'make kea-hook          target/libdhcp_mrp.so, the library for the Kea that is installed here'
 	@echo 'make bench             TFTP, IPMI, sweeps of BMCs, consoles, plugins, HTTP requests and a boot storm, each beside its peers (BENCH="rest -- --only one-machine --db sqlite": a part)'
-	@echo 'make lint unit real api kea lab   the parts of make test'
+	@echo 'make lint unit real api kea dnsmasq lab   the parts of make test'
 	@echo 'make kea-rates         exchanges a second of Kea alone and with the hook, with mrp up, down, hung and slow'
 	@echo 'make lab-full          every firmware with dnsmasq, and whole installations on empty disks, in QEMU'
 	@echo 'make lab-install       the Debian installer to its end, if the mirror of the distribution has all that it needs'
@@ -56,6 +56,10 @@ kea-hook-debug: build packages
 # Kea with the hook while mrp is up, killed, paused and talks nonsense, under perfdhcp's load, in a namespace of its own.
 kea: kea-hook-debug root
 	$(SUDO) python3 mrp-cli/tests/lab/kea_faults.py --mrp $(TARGET)/debug/mrp
+
+# dnsmasq beside mrp in the same states; mrp hears of every lease once it is back.
+dnsmasq: build packages root
+	$(SUDO) python3 mrp-cli/tests/lab/dnsmasq_faults.py --mrp $(TARGET)/debug/mrp
 
 # What the hook costs: more load than Kea can bear, with Kea alone in the same run.
 kea-rates: toolchain packages root kea-hook
@@ -118,6 +122,7 @@ test: toolchain packages
 	$(MAKE) real
 	$(MAKE) api
 	$(MAKE) kea
+	$(MAKE) dnsmasq
 	$(MAKE) lab
 
 bench-packages:

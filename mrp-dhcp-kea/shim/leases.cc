@@ -1,4 +1,4 @@
-// What became of leases is told to mrp.
+// The end of leases is told to mrp.
 
 #include "shim.h"
 
@@ -23,20 +23,6 @@ void over(hooks::CalloutHandle& handle, mrp_over how) {
 }
 
 extern "C" {
-
-int leases4_committed(hooks::CalloutHandle& handle) {
-    Pkt4Ptr query;
-    Lease4CollectionPtr leases;
-    handle.getArgument("query4", query);
-    handle.getArgument("leases4", leases);
-    if (query && leases && !leases->empty()) {
-        const mrp::Query read(*query);
-        for (const Lease4Ptr& lease : *leases) {
-            mrp_kea_leased(mrp::hook, read(), lease->addr_.toUint32(), lease->valid_lft_);
-        }
-    }
-    return 0;
-}
 
 int lease4_release(hooks::CalloutHandle& handle) {
     over(handle, MRP_RELEASED);

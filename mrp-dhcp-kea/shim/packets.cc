@@ -5,6 +5,7 @@
 #include <asiolink/io_address.h>
 #include <dhcp/dhcp4.h>
 #include <dhcp/option.h>
+#include <dhcp/option_int.h>
 #include <dhcp/option_string.h>
 #include <hooks/hooks.h>
 #include <util/buffer.h>
@@ -16,16 +17,18 @@ using namespace isc::dhcp;
 
 namespace {
 
-// The bytes of an option as they are on the wire, whatever class Kea has made of it.
-std::vector<uint8_t> bytes_of(Pkt4& packet, uint16_t code) {
-    const OptionPtr option = packet.getOption(code);
-    if (!option) {
+// The bytes of an option as they are on the wire, whatever class Kea has made of it. getOption() would copy the option
+// for a callout, which only reads it.
+std::vector<uint8_t> bytes_of(const Pkt4& packet, uint16_t code) {
+    const auto found = packet.options_.find(code);
+    if (found == packet.options_.end()) {
         return {};
     }
-    util::OutputBuffer wire(0);
-    option->pack(wire);
+    Option& option = *found->second;
+    util::OutputBuffer wire(64);
+    option.pack(wire);
     const uint8_t* begin = static_cast<const uint8_t*>(wire.getData());
-    const size_t header = option->getHeaderLen();
+    const size_t header = option.getHeaderLen();
     return wire.getLength() <= header ? std::vector<uint8_t>() : std::vector<uint8_t>(begin + header, begin + wire.getLength());
 }
 
@@ -42,7 +45,7 @@ void replace(Pkt4& packet, uint16_t code, const std::string& text) {
 
 namespace mrp {
 
-Query::Query(Pkt4& query, Pkt4* answer)
+Query::Query(const Pkt4& query)
     : host_name_(bytes_of(query, DHO_HOST_NAME)), architecture_(bytes_of(query, DHO_SYSTEM)),
       vendor_class_(bytes_of(query, DHO_VENDOR_CLASS_IDENTIFIER)), user_class_(bytes_of(query, DHO_USER_CLASS)) {
     const HWAddrPtr client = query.getHWAddr();
@@ -53,11 +56,12 @@ Query::Query(Pkt4& query, Pkt4* answer)
     query_.vendor_class = lent(vendor_class_);
     query_.user_class = lent(user_class_);
     query_.server = 0;
-    if (answer) {
-        const std::vector<uint8_t> server = bytes_of(*answer, DHO_DHCP_SERVER_IDENTIFIER);
-        if (server.size() == 4) {
-            query_.server = asiolink::IOAddress::fromBytes(AF_INET, server.data()).toUint32();
-        }
+}
+
+void Query::answered(const Pkt4& answer) {
+    const std::vector<uint8_t> server = bytes_of(answer, DHO_DHCP_SERVER_IDENTIFIER);
+    if (server.size() == 4) {
+        query_.server = asiolink::IOAddress::fromBytes(AF_INET, server.data()).toUint32();
     }
 }
 
@@ -75,13 +79,28 @@ int pkt4_receive(hooks::CalloutHandle& handle) {
     return 0;
 }
 
+// Also told to mrp: leases. What is acknowledged is committed; Kea parks each packet for the callout that is named so.
 int pkt4_send(hooks::CalloutHandle& handle) {
     Pkt4Ptr query, answer;
     handle.getArgument("query4", query);
     handle.getArgument("response4", answer);
+    if (!query || !answer || answer->getType() == DHCPNAK) {
+        return 0;
+    }
+    mrp::Query read(*query);
+    if (answer->getType() == DHCPACK && query->getType() == DHCPREQUEST) {
+        const auto time = answer->options_.find(DHO_DHCP_LEASE_TIME);
+        const auto seconds = time == answer->options_.end() ? nullptr : dynamic_cast<OptionUint32*>(time->second.get());
+        if (seconds) {
+            mrp_kea_leased(mrp::hook, read(), answer->getYiaddr().toUint32(), seconds->getValue());
+        }
+    }
     mrp_told told;
-    if (!query || !answer || answer->getType() == DHCPNAK ||
-        !mrp_kea_answer(mrp::hook, mrp::Query(*query, answer.get())(), &told)) {
+    if (!read.names_firmware()) {
+        return 0;
+    }
+    read.answered(*answer);
+    if (!mrp_kea_answer(mrp::hook, read(), &told)) {
         return 0;
     }
     const std::string file(told.file);

@@ -28,9 +28,13 @@ isc::dhcp::HostDataSourcePtr host_source();
 /// A query with the bytes that it points to.
 class Query {
 public:
-    explicit Query(isc::dhcp::Pkt4& query, isc::dhcp::Pkt4* answer = nullptr);
+    explicit Query(const isc::dhcp::Pkt4& query);
+    /// Adds what is needed of Kea's answer to it.
+    void answered(const isc::dhcp::Pkt4& answer);
     Query(const Query&) = delete;
     Query& operator=(const Query&) = delete;
+    /// Whether the client says what firmware or boot loader it is; who does not is told nothing of booting.
+    bool names_firmware() const { return !architecture_.empty() || !user_class_.empty(); }
     const mrp_query* operator()() const { return &query_; }
 
 private:

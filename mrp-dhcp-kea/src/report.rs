@@ -1,6 +1,6 @@
 //! What Kea saw, on its way to mrp: a bounded queue that packets are never held up by, and what of it waits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,9 +11,11 @@ use mrp_core::api::kea::{Report, Seen};
 use mrp_core::mac::MacAddr;
 
 /// Reports between two looks of the thread that sends them.
-const QUEUED: usize = 16_384;
+const QUEUED: usize = 4_096;
 /// Reports that wait while mrp is away.
 const WAITING: usize = 20_000;
+/// So many more may wait between two looks at how many there are.
+const ROOM: usize = 2_000;
 
 /// A report, as a callout pushes it.
 #[derive(Debug)]
@@ -52,16 +54,16 @@ impl Queue {
         for pushed in receive.try_iter() {
             into.add(pushed);
         }
+        into.make_room();
         into.dropped += self.dropped.swap(0, Ordering::Relaxed);
     }
 }
 
-/// Reports that wait for their way to mrp, oldest first. Of those that say the same of one client the newest waits
-/// alone, so that a client that asks for ever fills nothing.
+/// Reports that wait for their way to mrp. Of those that say the same of one client the newest waits alone, so that a
+/// client that asks for ever fills nothing.
 #[derive(Debug, Default)]
 pub struct Waiting {
-    by_number: BTreeMap<u64, Pushed>,
-    newest: HashMap<(MacAddr, Kind), u64>,
+    newest: HashMap<(MacAddr, Kind), (u64, Pushed)>,
     last: u64,
     dropped: u64,
 }
@@ -89,49 +91,50 @@ fn kind(what: &Seen) -> Kind {
 impl Waiting {
     fn add(&mut self, pushed: Pushed) {
         self.last += 1;
-        let key = (pushed.mac, kind(&pushed.what));
-        if let Some(older) = self.newest.insert(key, self.last) {
-            self.by_number.remove(&older);
-        }
-        self.by_number.insert(self.last, pushed);
-        if self.by_number.len() > WAITING
-            && let Some((_, oldest)) = self.by_number.pop_first()
-        {
-            self.newest.remove(&(oldest.mac, kind(&oldest.what)));
-            self.dropped += 1;
+        self.newest.insert((pushed.mac, kind(&pushed.what)), (self.last, pushed));
+        if self.newest.len() >= WAITING + ROOM {
+            self.make_room();
         }
     }
 
-    /// The oldest reports, at most so many, as mrp takes them.
+    /// Drops the oldest of too many.
+    fn make_room(&mut self) {
+        let more = self.newest.len().saturating_sub(WAITING);
+        if more > 0 {
+            let mut numbers: Vec<u64> = self.newest.values().map(|(number, _)| *number).collect();
+            let (_, last, _) = numbers.select_nth_unstable(more - 1);
+            let up_to = *last;
+            self.forget(up_to);
+            self.dropped += more as u64;
+        }
+    }
+
+    /// The oldest reports first, at most so many, as mrp takes them.
     pub fn oldest(&self, most: usize, now: Instant) -> Vec<Report> {
-        let report = |(number, pushed): (&u64, &Pushed)| Report {
+        let mut oldest: Vec<&(u64, Pushed)> = self.newest.values().collect();
+        oldest.sort_unstable_by_key(|(number, _)| *number);
+        let report = |(number, pushed): &(u64, Pushed)| Report {
             number: *number,
             age_ms: u64::try_from(now.saturating_duration_since(pushed.at).as_millis()).unwrap_or(u64::MAX),
             mac: pushed.mac,
             what: pushed.what.clone(),
         };
-        self.by_number.iter().take(most).map(report).collect()
+        oldest.into_iter().take(most).map(report).collect()
     }
 
     /// Forgets all up to a number: they have arrived.
     pub fn forget(&mut self, up_to: u64) {
-        while let Some(entry) = self.by_number.first_entry().filter(|entry| *entry.key() <= up_to) {
-            let (number, pushed) = entry.remove_entry();
-            let key = (pushed.mac, kind(&pushed.what));
-            if self.newest.get(&key) == Some(&number) {
-                self.newest.remove(&key);
-            }
-        }
+        self.newest.retain(|_, (number, _)| *number > up_to);
     }
 
     /// How many wait.
     pub fn len(&self) -> usize {
-        self.by_number.len()
+        self.newest.len()
     }
 
     /// True if none waits.
     pub fn is_empty(&self) -> bool {
-        self.by_number.is_empty()
+        self.newest.is_empty()
     }
 
     /// How many were dropped since this was last asked.
@@ -163,22 +166,21 @@ mod tests {
 
     #[test]
     fn the_newest_of_the_same_waits() {
-        let (queue, mut waiting) = (Queue::default(), Waiting::default());
+        let mut waiting = Waiting::default();
+        let mut add = |number, what| waiting.add(Pushed { mac: mac(number), what, at: Instant::now() });
         for what in [asked(true), asked(false), lease(1, 10), asked(true), lease(1, 20), lease(2, 10)] {
-            queue.push(mac(1), what);
+            add(1, what);
         }
-        queue.push(mac(2), asked(true));
-        queue.drain(&mut waiting);
+        add(2, asked(true));
         assert_eq!(numbers(&waiting), [2, 4, 5, 6, 7]);
         let reports = waiting.oldest(3, Instant::now());
         assert_eq!(reports[2].what, lease(1, 20));
         waiting.forget(5);
         assert_eq!(numbers(&waiting), [6, 7]);
-        queue.push(mac(1), lease(1, 30));
-        queue.drain(&mut waiting);
+        waiting.add(Pushed { mac: mac(1), what: lease(1, 30), at: Instant::now() });
         assert_eq!(numbers(&waiting), [6, 7, 8]);
         waiting.forget(8);
-        assert!(waiting.is_empty() && waiting.newest.is_empty());
+        assert!(waiting.is_empty());
     }
 
     #[test]
@@ -187,7 +189,8 @@ mod tests {
         queue.push(mac(1), asked(true));
         queue.drain(&mut waiting);
         let sent = waiting.oldest(10, Instant::now());
-        queue.push(mac(1), asked(true));
+        let hostname = Some("another".to_owned());
+        queue.push(mac(1), Seen::Asked { discover: true, hostname, client_arch: None, firmware: false });
         queue.drain(&mut waiting);
         waiting.forget(sent[0].number);
         assert_eq!(numbers(&waiting), [2]);
@@ -202,13 +205,16 @@ mod tests {
         }
         queue.drain(&mut waiting);
         assert_eq!((waiting.len(), waiting.take_dropped()), (QUEUED, 10));
-        for number in 0..more {
-            queue.push(mac(more + number), asked(true));
+        let rounds = u32::try_from(WAITING / QUEUED).unwrap() + 1;
+        for round in 1..=rounds {
+            for number in 0..more {
+                queue.push(mac(round * more + number), asked(true));
+            }
+            queue.drain(&mut waiting);
         }
-        queue.drain(&mut waiting);
         assert_eq!(waiting.len(), WAITING);
-        assert_eq!(waiting.take_dropped(), (2 * QUEUED - WAITING) as u64 + 10);
-        assert_eq!(waiting.newest.len(), WAITING);
+        let all = (rounds as usize + 1) * QUEUED;
+        assert_eq!(waiting.take_dropped(), (all - WAITING) as u64 + 10 * u64::from(rounds));
     }
 
     #[test]

@@ -8,63 +8,33 @@ own; perfdhcp and a client of ours are at the other end of its only cable. With 
 so that the rates show what the hook costs.
 """
 
-import argparse
-import http.client
 import json
 import os
 import re
-import shutil
-import signal
+import statistics
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True  # runs as root: leaves nothing among the sources
 
+import fault_site
 import kea
-import netns
-import server
-from dhcp import ACK, DECLINE, DISCOVER, NAK, RELEASE, REQUEST, Wire, address_bytes
-from processes import Failure, Processes, check, run, wait_for
+from dhcp import ACK, DECLINE, DISCOVER, NAK, RELEASE, REQUEST, address_bytes
+from fault_site import ADDRESS, MAC, POOL, RELAY, RESERVED, SERVER, SUBNET
+from processes import check, run, wait_for
 
-SERVER, SUBNET, RESERVED, POOL = "10.78.0.1", "10.78.0.0/16", "10.78.16.0/20", "10.78.64.1-10.78.95.254"
-RELAY, CABLE = "10.78.128.1", "clients"
-MAC = "52:54:00:78:00:{:02x}"
-ADDRESS = "10.78.16.{}"
-POOLED, TAKEN = "10.78.64.", "10.78.16."
-# perfdhcp's simulated clients count up from its base; some of them are machines with addresses of their own.
-BASE, CLIENTS, KNOWN = 0x000C01020304, 900, 90
+POOLED = "10.78.64."
 # Exchanges a second: far less than Kea can bear, and more.
-STEADY, LOAD = 500, 8000
-# What may be lost beyond what Kea alone loses, as a share, and how often both are tried: a busy machine loses packets by itself.
-TOLERANCE, ATTEMPTS = 0.01, 4
-
-MRP = """\
-[server]
-data_dir = "{folder}/data"
-[web]
-listen = "0.0.0.0:8080"
-[machine]
-listen = "{server}:8081"
-dhcp_from = []
-token_file = "{folder}/dhcp-token"
-[tftp]
-enabled = false
-[boot]
-next_server = "{server}"
-[dhcp]
-backend = "kea"
-kea_config = "{folder}/kea-dhcp4.conf"
-observe = []
-"""
+STEADY, LOAD = 500, 20_000
+# What is measured, and how often beside Kea alone.
+COSTS, ROUNDS = ("mrp up", "mrp hung", "mrp down", "mrp is slow"), 7
 
 SITE = """\
 {{ "Dhcp4": {{
   "interfaces-config": {{ "interfaces": [ "eth0" ], "dhcp-socket-type": "raw" }},
-  "lease-database": {{ "type": "memfile", "persist": false }}, "valid-lifetime": 3600,
+  "lease-database": {{ "type": "memfile", {leases} }}, "valid-lifetime": 3600,
   "multi-threading": {{ "enable-multi-threading": {threads}, "thread-pool-size": 4, "packet-queue-size": 64 }},
   "loggers": [ {{ "name": "kea-dhcp4", "severity": "WARN", "output_options": [ {{ "output": "stdout" }} ] }},
                {{ "name": "kea-dhcp4.mrp-hooks", "severity": "INFO", "output_options": [ {{ "output": "stdout" }} ] }} ],
@@ -72,84 +42,69 @@ SITE = """\
 }} }}
 """
 
-SERVER_ERROR = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
-NONSENSE = b"HTTP/1.1 200 OK\r\n\r\n<html>\n" + bytes(200)
-# In place of mrp's machine door: its address, and its answer in hexadecimal.
-IMPOSTOR = """
-import socket, sys
-listener = socket.create_server((sys.argv[1], 8081))
-while True:
-    connection, _ = listener.accept()
-    try:
-        connection.settimeout(2)
-        connection.recv(65536)
-        connection.sendall(bytes.fromhex(sys.argv[2]))
-    except OSError:
-        pass
-    connection.close()
-"""
-
 PXE = [(60, b"PXEClient:Arch:00007:UNDI:003000"), (93, b"\0\7")]
 HTTP = [(60, b"HTTPClient:Arch:00016:UNDI:003001"), (93, b"\0\x10")]
 
 
-class Site:
-    """mrp and Kea in their namespace, and what is at the other end of the cable."""
+class Kea(fault_site.Site):
+    """A site with Kea and mrp's hook."""
 
-    def __init__(self, processes, folder, mrp, say):
-        self.processes, self.folder, self.mrp, self.say = processes, folder, mrp, say
-        self.environment = dict(kea.environment(folder), HOME=str(folder))
+    DHCP, CLIENTS, KNOWN = "kea", 900, 90
+    MRP_DHCP = 'backend = "kea"\nkea_config = "{folder}/kea-dhcp4.conf"\n'
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.environment = dict(kea.environment(self.folder), HOME=str(self.folder))
 
     def run(self, measure):
         """All of it."""
+        self.measured = False
         kea.prepare(self.folder)
         self.build()
         self.start_mrp()
         self.describe()
-        self.start_kea(hook=True)
+        self.start_dhcp(mrp=False)
+        self.doctor("does not load libdhcp_mrp.so")
+        self.start_dhcp(mrp=True)
+        self.doctor(f"libdhcp_mrp.so, which asks http://{SERVER}:8081")
         self.answers()
         self.leases()
         self.say("the same of a Kea with four threads")
-        self.start_kea(hook=True, threads=True)
+        self.start_dhcp(mrp=True, threads=True)
         self.answers()
         self.without_a_table()
-        self.faults(measure)
-        self.say("done")
+        self.measured = measure
+        if measure:
+            self.costs()
+        else:
+            self.faults(STEADY)
 
-    def build(self):
-        """Two namespaces and a cable between them."""
-        run(["ip", "link", "set", "lo", "up"])
-        there = self.processes.start("namespace", ["unshare", "--net", "sleep", "infinity"])
-        own = os.stat("/proc/self/ns/net").st_ino
-        while os.stat(f"/proc/{there.pid}/ns/net").st_ino == own:
-            pass
-        self.there = ["nsenter", f"--net=/proc/{there.pid}/ns/net"]
-        run(["ip", "link", "add", CABLE, "type", "veth", "peer", "name", "eth0", "netns", str(there.pid)])
-        for words in ("link set lo up", f"addr add {SERVER}/16 dev eth0", "link set eth0 up"):
-            run([*self.there, "ip", *words.split()])
-        run(["ip", "addr", "add", f"{RELAY}/16", "dev", CABLE])
-        run(["ip", "link", "set", CABLE, "up"])
-        self.wire = Wire(CABLE)
+    def describe(self):
+        """Also machines that do not netboot, and one without an address of its own."""
+        super().describe()
+        self.two = self.machine("two", MAC.format(2), ADDRESS.format(12))
+        self.three = self.machine("three", MAC.format(3), None)
+        self.doctor("kea-dhcp4.conf cannot be read")
 
-    def start_mrp(self):
-        """Starts mrp, and waits until it answers."""
-        config = self.folder / "mrp.toml"
-        config.write_text(MRP.format(folder=self.folder, server=SERVER))
-        (self.folder / "dhcp-token").write_text("a-token-of-the-lab-alone\n")
-        self.processes.start("mrp", [*self.there, self.mrp, "serve", "--config", config], env=self.environment)
-        server.wait_for_port(self.processes, f"http://{SERVER}:8080")
+    def doctor(self, words):
+        """What mrp doctor says of Kea's configuration has these words."""
+        words_of = [*self.there, self.mrp, "doctor", "--config", self.folder / "mrp.toml"]
+        said = subprocess.run(words_of, capture_output=True, text=True, env=self.environment).stdout
+        check(words in said, f"mrp doctor does not say {words!r}:\n{said}")
 
-    def start_kea(self, hook, threads=False):
+    def start_dhcp(self, mrp, threads=False):
         """Starts Kea with mrp's piece of configuration, or with the same piece without the hook."""
         self.processes.end("kea")
         words = [self.mrp, "kea", "config", "--config", self.folder / "mrp.toml", "--library", kea.LIBRARY]
-        words += ["--cache", self.folder / "kea-table", "--subnet", SUBNET, "--pool", POOL, "--reserved", RESERVED]
+        words += ["--cache", self.folder / "kea-table", "--subnet", SUBNET, "--pool", "-".join(POOL), "--reserved", RESERVED]
         printed = run(words)
-        if not hook:
+        if not mrp:
             printed, found = re.subn(r'"hooks-libraries": \[.*?\n\],\n', "", printed, flags=re.S)
             check(found == 1, "the hook's line is not where it was")
         config = self.folder / "kea-dhcp4.conf"
-        config.write_text(SITE.format(threads=json.dumps(threads), printed=printed))
+        # What is measured is a Kea that keeps its leases, as sites have it.
+        leases = f'"name": "{self.folder}/kea-leases"' if self.measured else '"persist": false'
+        config.write_text(SITE.format(threads=json.dumps(threads), printed=printed, leases=leases))
         self.log_begins = self.processes.log("kea").stat().st_size if self.processes.log("kea").exists() else 0
         self.processes.start("kea", [*self.there, "kea-dhcp4", "-c", config], env=self.environment)
         wait_for(lambda: self.wire.ask(DISCOVER, "52:54:00:78:ff:ff", seconds=0.3), "Kea answers", 30)
@@ -160,74 +115,20 @@ class Site:
             log.seek(self.log_begins)
             return log.read()
 
-    def says(self, words, seconds=40):
+    def noticed(self, words):
         """Waits for a line in Kea's log."""
-        wait_for(lambda: words in self.log(), f"Kea's log has {words!r}", seconds)
-
-    def ask(self, method, path, body=None):
-        """Asks mrp's API as the admin; the answer's JSON."""
-        connection = http.client.HTTPConnection(SERVER, 8080, timeout=30)
-        connection.request(method, path, json.dumps(body) if body is not None else None, {"Authorization": self.token})
-        answer = connection.getresponse()
-        text = answer.read().decode()
-        connection.close()
-        check(answer.status < 300, f"{method} {path}: {answer.status} {text}")
-        return json.loads(text) if text else None
-
-    def describe(self):
-        """An admin tells mrp what there is."""
-        wrapper = self.folder / "mrp-there"
-        wrapper.write_text(f'#!/bin/sh\nexec {" ".join(self.there)} {self.mrp} "$@"\n')
-        wrapper.chmod(0o755)
-        admin = server.Person(self.processes, self.folder, wrapper, "admin", server.first_password(self.folder))
-        self.token = admin.ask("token", "add", "--description", "lab")["token"]
-        (self.folder / "loader").write_bytes(b"a boot loader")
-        admin.say("arch", "add", "x86_64")
-        admin.say("image", "upload", "loader", "--type", "bootloader", "--arch", "x86_64", "--public")
-        admin.say("subarch", "add", "x86_64", "efi", "--bootloader", "loader", "--efi")
-        admin.say("network", "add", "lab", SUBNET, "--reserved", RESERVED)
-        self.say(f"{KNOWN} of perfdhcp's {CLIENTS} clients become machines")
-        for number in range(KNOWN):
-            mac = f"{BASE + number:012x}"
-            self.machine(f"load-{number}", mac, f"10.78.17.{number + 1}")
-        self.one = self.machine("one", MAC.format(1), ADDRESS.format(11), netboot=True)
-        self.two = self.machine("two", MAC.format(2), ADDRESS.format(12))
-        self.three = self.machine("three", MAC.format(3), None)
-        doctor = subprocess.run([self.mrp, "doctor", "--config", self.folder / "mrp.toml"], capture_output=True, env=self.environment)
-        check(b"kea-dhcp4.conf cannot be read" in doctor.stdout, f"mrp doctor misses no configuration:\n{doctor.stdout.decode()}")
-
-    def machine(self, name, mac, address, netboot=False):
-        """A machine with one interface; answers the ids of both."""
-        made = self.ask("POST", "/api/v1/machine", {"name": name, "arch": "x86_64", "subarch": "efi"})
-        path = f"/api/v1/machine/{made['id']}/interface"
-        interface = self.ask("POST", path, {"mac": mac, "identifier": "eth0", "network": "lab"})
-        if address:
-            self.reserve((made["id"], interface["id"]), address)
-        if netboot:
-            self.ask("PUT", f"/api/v1/machine/{made['id']}", {"netboot_enabled": True})
-        return made["id"], interface["id"]
-
-    def reserve(self, ids, address):
-        """Reserves an address for a machine."""
-        path = "/api/v1/machine/{}/interface/{}".format(*ids)
-        self.ask("PUT", path, {"config_type_v4": "dynamic-reserved", "configured_ipv4": address})
-
-    def given(self, reply, kind, address, what):
-        """Fails unless the reply is of this kind and has this address, or one that begins so."""
-        found = (reply.kind, reply.address) if reply else None
-        check(reply and reply.kind == kind and reply.address.startswith(address), f"{what}: {found}, not {(kind, address)}")
-        return reply
+        wait_for(lambda: words in self.log(), f"Kea's log has {words!r}", 40)
 
     def answers(self):
         """What clients are told."""
-        self.says("clients are known from mrp")
+        self.noticed("clients are known from mrp")
         wire, one, mine = self.wire, MAC.format(1), ADDRESS.format(11)
         self.say("reserved addresses hold at DISCOVER, REQUEST and INIT-REBOOT, with a client-id and behind a relay")
         offer = self.given(wire.ask(DISCOVER, one, PXE), 2, mine, "DISCOVER")
         check((offer.next_server, offer.file) == (SERVER, "bootx64.efi"), f"told {offer.next_server} {offer.file!r}")
         check(offer.options[67] == b"bootx64.efi" and offer.options[66] == SERVER.encode(), f"options {offer.options}")
         check(offer.options[12] == b"one", f"the host name is {offer.options.get(12)}")
-        self.says(f'{one}: next server {SERVER}, boot file bootx64.efi: machine "one" netboots, its firmware is of architecture 7')
+        self.noticed(f'{one}: next server {SERVER}, boot file bootx64.efi: machine "one" netboots, its firmware is of architecture 7')
         self.given(wire.lease(one, PXE), ACK, mine, "REQUEST")
         self.given(wire.ask(REQUEST, one, [(50, address_bytes(mine))]), ACK, mine, "INIT-REBOOT")
         self.given(wire.lease(one, [(61, b"\0something-else")]), ACK, mine, "with a client-id")
@@ -270,8 +171,7 @@ class Site:
             self.say(f"  {address} is offered {(time.monotonic() - since) * 1000:.0f} ms after mrp's answer")
         self.say("what Kea saw is known to mrp")
         self.given(wire.lease(two), ACK, ADDRESS.format(12), "REQUEST")
-        path = "/api/v1/machine/{}/interface".format(self.two[0])
-        lease = lambda: self.ask("GET", path)[0]["lease_ipv4"]
+        lease = lambda: self.lease(self.two)
         wait_for(lambda: lease() == ADDRESS.format(12), "the lease is known", 20)
         seen = [client["mac"] for client in self.ask("GET", "/api/v1/discovered")]
         check(MAC.format(0x80) in seen, f"the stranger is not among those discovered: {seen}")
@@ -313,128 +213,44 @@ class Site:
         wire, one, copy = self.wire, MAC.format(1), self.folder / "kea-table"
         self.say("mrp is killed, and Kea started anew: the copy on disk answers")
         self.processes.end("mrp", grace=0)
-        self.start_kea(hook=True)
+        self.start_dhcp(mrp=True)
         self.given(wire.lease(one), ACK, ADDRESS.format(11), "by the copy on disk")
         self.say("damaged copies are told and passed over")
         whole = copy.read_bytes()
         for damaged in (whole[: len(whole) // 2], b"\xff\0nonsense", b""):
             copy.write_bytes(damaged)
-            self.start_kea(hook=True)
-            self.says("it is damaged")
+            self.start_dhcp(mrp=True)
+            self.noticed("it is damaged")
             self.given(wire.lease(one), ACK, POOLED, "without a table")
             self.given(wire.ask(REQUEST, MAC.format(0x85), [(50, address_bytes(ADDRESS.format(11)))]), NAK, "0.0.0.0", "without a table a reserved address")
         copy.unlink()
         self.start_mrp()
-        self.says("clients are known from mrp")
+        self.noticed("clients are known from mrp")
         self.given(wire.lease(one), ACK, ADDRESS.format(11), "once mrp is back")
 
-    def load(self, name, rate, seconds, meanwhile=None):
-        """Runs perfdhcp; answers the exchanges a second, and the share of messages that were not answered."""
-        words = ["perfdhcp", "-4", "-l", CABLE, "-R", CLIENTS, "-r", rate, "-p", seconds]
-        done = []
-        thread = threading.Thread(target=lambda: done.append(subprocess.run([str(w) for w in words], capture_output=True, text=True)))
-        thread.start()
-        if meanwhile:
-            time.sleep(seconds / 3)  # in the middle of the load
-            meanwhile()
-        thread.join()
-        text = done[0].stdout
-        found = re.search(r"Rate: ([\d.]+) 4-way exchanges/second", text)
-        check(found, f"perfdhcp says nothing of a rate:\n{text}\n{done[0].stderr}")
-        lost = sum(int(number) for number in re.findall(r"^drops: (\d+)", text, flags=re.M))
-        sent = sum(int(number) for number in re.findall(r"^sent packets: (\d+)", text, flags=re.M))
-        self.say(f"  {name:34} {float(found[1]):7.0f} exchanges/s, {lost} of {sent} messages unanswered")
-        return float(found[1]), lost / sent
+    def costs(self):
+        """Prints what Kea with the hook does of what Kea alone does in the same minute, as medians."""
+        self.say(f"perfdhcp asks for {LOAD} exchanges a second")
+        for name, before, meanwhile in self.states():
+            if name not in COSTS:
+                continue
+            rates, costs = [], []
+            for _ in range(ROUNDS):
+                self.start_dhcp(mrp=False)
+                alone = self.load("kea alone", LOAD), self.cpu()
+                rate = self.beside(name, LOAD, before, meanwhile)[0]
+                rates.append(rate / alone[0][0])
+                costs.append(rate / self.cpu() / (alone[0][0] / alone[1]))
+            shown = ", ".join(f"{rate:.2f}" for rate in sorted(rates))
+            text = f"{statistics.median(rates):.2f} of Kea alone ({shown}); by a second of Kea's CPU {statistics.median(costs):.2f}"
+            self.say(f"{name:36} {text}")
+            self.still_gives(name)
 
-    def faults(self, measure):
-        """perfdhcp's load while mrp is up, paused, killed, started anew and talking nonsense."""
-        rate, seconds = (LOAD, 8) if measure else (STEADY, 4)
-        self.say(f"perfdhcp asks for {rate} exchanges a second")
-        pause = lambda: os.kill(self.processes.running["mrp"].pid, signal.SIGSTOP)  # nsenter has become mrp
-        kill = lambda: self.processes.end("mrp", grace=0)
-        alone = None
-        for name, before, meanwhile in (
-            ("mrp up", self.up, None),
-            ("mrp paused (SIGSTOP) in the middle", self.up, pause),
-            ("mrp hung", lambda: (self.up(), pause()), None),
-            ("mrp killed in the middle", self.up, kill),
-            ("mrp down", kill, None),
-            ("mrp started in the middle", kill, self.start_mrp),
-            ("mrp answers status 500", lambda: self.impostor(SERVER_ERROR), None),
-            ("mrp answers nonsense", lambda: self.impostor(NONSENSE), None),
-        ):
-            for attempt in range(ATTEMPTS):
-                # Where others use the machine, Kea alone is asked again just before.
-                if measure or attempt or alone is None:
-                    self.start_kea(hook=False)
-                    alone = self.load("Kea alone", rate, seconds)
-                self.processes.end("impostor", grace=0)
-                self.start_kea(hook=True)
-                before()
-                got = self.load(name, rate, seconds, meanwhile)
-                self.say(f"  {name:34} {got[0] / alone[0]:7.2f} of Kea alone")
-                if measure or got[1] <= alone[1] + TOLERANCE:
-                    break
-            else:
-                raise Failure(f"{name}: {got[1]:.1%} of the messages were not answered, of Kea alone {alone[1]:.1%}")
-            reply = self.wire.lease(MAC.format(1)) or self.wire.lease(MAC.format(1))
-            self.given(reply, ACK, ADDRESS.format(11), f"while {name}")
-
-    def up(self):
-        """mrp runs, and the hook follows it."""
-        self.processes.end("impostor", grace=0)
-        self.processes.end("mrp", grace=0)
-        self.start_mrp()
-        self.says("clients are known from mrp")
-
-    def impostor(self, answer):
-        """Something else listens where mrp's machine door was, and gives one answer to everything."""
-        self.processes.end("mrp", grace=0)
-        self.processes.start("impostor", [*self.there, sys.executable, "-c", IMPOSTOR, SERVER, answer.hex()])
-        self.says("answers with status 500" if answer is SERVER_ERROR else "it sends no table")
-
-
-def main():
-    """Runs it in its namespaces; the folder with the logs stays after a failure."""
-    parser = argparse.ArgumentParser(description="Kea with mrp's hook while mrp is up, down, hung and talks nonsense")
-    parser.add_argument("--mrp", required=True, type=Path, help="the program under test")
-    parser.add_argument("--measure", action="store_true", help="more load than Kea can bear")
-    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.inside:
-        sys.exit(tell(arguments))
-    if os.geteuid() != 0:
-        sys.exit("kea: root is needed for network namespaces; run it with sudo")
-    folder = tempfile.mkdtemp(prefix="mrp-kea-")
-    code = subprocess.call(netns.inside([__file__, *sys.argv[1:], "--inside", folder]), start_new_session=True)
-    if code:
-        print(f"kea: everything is in {folder}", flush=True)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-    sys.exit(code)
-
-
-def tell(arguments):
-    """0 if all of it was as it should be."""
-    begun, processes = time.monotonic(), Processes(arguments.inside)
-
-    def say(text):
-        print(f"kea {time.monotonic() - begun:6.1f} s  {text}", flush=True)
-
-    try:
-        Site(processes, arguments.inside, arguments.mrp.resolve(), say).run(arguments.measure)
-        return 0
-    except Failure as failure:
-        processes.end_all()
-        for name in ("mrp", "kea"):
-            log = processes.log(name)
-            if log.exists():
-                print(f"--- the end of {log.name}", "\n".join(log.read_text(errors="replace").splitlines()[-30:]), sep="\n")
-        say(f"FAILED: {failure}")
-        return 1
-    finally:
-        processes.end_all()
+    def cpu(self):
+        """Seconds of CPU that this Kea has used."""
+        stat = (Path("/proc") / str(self.processes.running["kea"].pid) / "stat").read_text()
+        return sum(int(ticks) for ticks in stat.rpartition(")")[2].split()[11:13]) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":
-    main()
+    fault_site.main(__file__, Kea, "Kea with mrp's hook while mrp is up, down, hung and talks nonsense")
