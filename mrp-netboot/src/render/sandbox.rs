@@ -18,6 +18,8 @@ use super::template_error;
 
 /// Steps that a template may take; one also pays for 64 bytes.
 const FUEL: u64 = 1_000_000;
+/// Steps within a moment: a millisecond.
+const MOMENT: u64 = 10_000;
 /// Largest answer file.
 pub(super) const OUTPUT: usize = 4 << 20;
 /// Undefined variables that are named.
@@ -32,6 +34,12 @@ pub(super) struct Job {
     pub(super) context: AnswerContext,
     /// An undefined variable is an error; otherwise it renders empty and becomes a warning.
     pub(super) strict: bool,
+}
+
+/// Renders a template that is done in a moment; `None` for one that is not, or that something is to be said about.
+pub(super) fn at_once(job: &Job) -> Option<Rendered> {
+    let text = text(&SHORT, &job.template, &Value::from(Serde(&job.context))).ok()?;
+    Some(Rendered { text, warnings: Vec::new() })
 }
 
 /// Renders a template.
@@ -100,6 +108,12 @@ fn undefined(source: &str, error: &minijinja::Error) -> Option<RenderError> {
 
 /// What most templates are rendered by; made once, since it takes longer than most templates.
 static STRICT: LazyLock<Environment<'static>> = LazyLock::new(|| engine(UndefinedBehavior::SemiStrict));
+/// The same for a moment.
+static SHORT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = engine(UndefinedBehavior::SemiStrict);
+    environment.set_fuel(Some(MOMENT));
+    environment
+});
 
 fn text(engine: &Environment<'_>, source: &str, values: &Value) -> Result<String, minijinja::Error> {
     let mut output = Capped(Vec::new());
