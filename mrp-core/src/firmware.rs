@@ -34,6 +34,31 @@ pub const FIRMWARE: [Firmware; 6] = [
     Firmware { architecture: 19, loader: "bootaa64.efi", http: true },
 ];
 
+/// What a client architecture is called (option 93; RFC 4578, 2.1, and IANA's registry of processor architectures).
+pub fn client_arch_name(number: u16) -> Option<&'static str> {
+    Some(match number {
+        0 => "x86 BIOS",
+        6 => "x86 UEFI",
+        7 | 9 => "x86-64 UEFI",
+        10 => "arm UEFI",
+        11 => "arm64 UEFI",
+        15 => "x86 UEFI HTTP",
+        16 => "x86-64 UEFI HTTP",
+        18 => "arm UEFI HTTP",
+        19 => "arm64 UEFI HTTP",
+        20 => "x86 BIOS HTTP",
+        25 => "riscv32 UEFI",
+        26 => "riscv32 UEFI HTTP",
+        27 => "riscv64 UEFI",
+        28 => "riscv64 UEFI HTTP",
+        37 => "loongarch32 UEFI",
+        38 => "loongarch32 UEFI HTTP",
+        39 => "loongarch64 UEFI",
+        40 => "loongarch64 UEFI HTTP",
+        _ => return None,
+    })
+}
+
 /// What a DHCP query says of the client's firmware.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ClientFirmware<'a> {

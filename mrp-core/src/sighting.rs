@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use crate::lease::client_arch_name;
+use crate::firmware::client_arch_name;
 use crate::mac::MacAddr;
 
 /// A DHCP client, as its own messages describe it.

@@ -81,7 +81,8 @@ async fn a_kea_hook_hears_what_is_changed_at_another_server() {
         let settings = Settings { netboot: Some(netboot), ..Settings::default() };
         lab.mrp.machines().set(&lab.admin, node.id, settings).await.unwrap();
         // The table is looked at every 10 seconds without a word of the other server.
-        let lines = timeout(Duration::from_secs(5), follower.next()).await.expect("a change is told").unwrap();
+        let lines =
+            timeout(Duration::from_secs(5), follower.next()).await.expect("a change is told").unwrap();
         assert_eq!(told(&lines), Some(netboot), "{lines:?}");
     }
     lab.mrp.machines().delete(&lab.admin, node.id).await.unwrap();

@@ -1,7 +1,6 @@
 // The host backend: Kea asks it for reservations, by hardware address and by address.
 
 #include "shim.h"
-#include "version.h"
 
 #include <asiolink/io_address.h>
 #include <dhcpsrv/cfg_subnets4.h>

@@ -1,7 +1,6 @@
 // The library's life in Kea: version, load, unload, and where the log goes.
 
 #include "shim.h"
-#include "version.h"
 
 #include <cc/data.h>
 #include <dhcpsrv/cfgmgr.h>

@@ -1,7 +1,8 @@
 //! Clients that asked for an address and belong to no machine.
 
 use mrp_core::api;
-use mrp_core::lease::{Discovered, client_arch_name};
+use mrp_core::firmware::client_arch_name;
+use mrp_core::lease::Discovered;
 use mrp_core::mac::MacAddr;
 use mrp_core::machine::Machine;
 use mrp_core::service::discovery::Plug;
