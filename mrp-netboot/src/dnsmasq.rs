@@ -185,7 +185,13 @@ impl DhcpBackend for DnsmasqBackend {
             }
             state.seen = Look::at(&self.hosts);
         }
-        let mended = mended.map(|how| format!("{} {how} and was written anew", self.hosts.display()));
+        let reload = if self.reload.is_empty() {
+            "; dnsmasq gives what it read before until it is reloaded, which dhcp.dnsmasq_reload or the systemd path unit that \
+             `mrp dnsmasq config` prints would do"
+        } else {
+            ""
+        };
+        let mended = mended.map(|how| format!("{} {how} and was written anew{reload}", self.hosts.display()));
         if state.stale
             && let Err(DhcpError { message }) = self.reload(&mut state).await
         {

@@ -1,6 +1,9 @@
 //! Who asks: a token in the `Authorization` header, raw or after `Bearer `, or the session cookie of a browser; on the
 //! machines' door the DHCP server's address or the shared token.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
 use mrp_core::Error;
 use mrp_core::secret::Secret;
 use warp::http::header::{AUTHORIZATION, COOKIE};
@@ -91,7 +94,11 @@ pub(crate) fn is_same_origin(call: &Call) -> bool {
 fn is_dhcp_server(call: &Call) -> bool {
     let config = &call.state.machines;
     let address = call.peer.address.ip();
-    if config.dhcp_from.iter().any(|net| net.contains(&address)) {
+    // Where both ends have one address, this host asks itself.
+    let here = address == call.peer.local.ip();
+    let loopback = if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    let may = |net: &IpNet| net.contains(&address) || (here && net.contains::<&IpAddr>(&loopback));
+    if config.dhcp_from.iter().any(may) {
         return true;
     }
     match (&config.token, call.headers.get("x-mrp-token")) {

@@ -78,7 +78,7 @@ impl fmt::Debug for PeopleConfig {
 /// What a site configures of the machines' door.
 #[derive(Debug, Clone, Default)]
 pub struct MachineConfig {
-    /// Sources that may speak for the DHCP server and fetch boot files for others.
+    /// Sources that may speak for the DHCP server and fetch boot files for others. Loopback stands for all addresses of this host.
     pub dhcp_from: Vec<IpNet>,
     /// The token that lets any other source do so, sent as `X-MRP-Token`.
     pub token: Option<Secret>,

@@ -9,7 +9,7 @@ use mrp_netboot::dnsmasq::{ScriptEvent, ServerConfig, Spool};
 use reqwest::StatusCode;
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::Config;
+use crate::config::{Config, DhcpKind};
 use crate::output::line;
 use crate::wiring::Files;
 
@@ -68,8 +68,20 @@ impl PrintConfig {
             script: self.script,
             event_command,
         };
-        line(if self.print_script { server.script() } else { server.text() }.trim_end())
+        if self.print_script {
+            return line(server.script().trim_end());
+        }
+        line((backend_is(&config, DhcpKind::Dnsmasq, "#") + &server.text()).trim_end())
     }
+}
+
+/// A comment for who is about to use a DHCP server that mrp's own configuration does not name.
+pub(super) fn backend_is(config: &Config, kind: DhcpKind, comment: &str) -> String {
+    if config.dhcp.backend == kind {
+        return String::new();
+    }
+    let word = |kind| serde_json::to_string(&kind).unwrap_or_default();
+    format!("{comment} mrp's configuration has no dhcp.backend = {} yet: without it none of this takes effect.\n", word(kind))
 }
 
 /// Report a lease to mrp: dnsmasq runs this as its script. Never fails, so that dnsmasq goes on.

@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
-use crate::config::Config;
+use crate::config::{Config, DhcpKind};
 use crate::output::line;
 
 /// What belongs into the configuration of the site's Kea.
@@ -75,7 +75,8 @@ impl FromStr for Pool {
         let (first, last) = text.split_once('-').ok_or_else(wrong)?;
         let parse = |text: &str| text.trim().parse().map_err(|_| wrong());
         let pool = Self { first: parse(first)?, last: parse(last)? };
-        if pool.first <= pool.last { Ok(pool) } else { Err(wrong()) }
+        let backwards = || format!("{text:?} ends before it begins; write the lower address first");
+        if pool.first <= pool.last { Ok(pool) } else { Err(backwards()) }
     }
 }
 
@@ -98,7 +99,8 @@ impl PrintConfig {
         if let Some(file) = &config.machine.token_file {
             parameters["token-file"] = json!(file);
         }
-        let mut text = String::from(
+        let mut text = super::dnsmasq::backend_is(config, DhcpKind::Kea, "//");
+        text.push_str(
             "// mrp's hook: addresses, boot files and reports of machines. Kea never waits for mrp: while it is away the last\n\
              // table answers. Kea's user must be allowed to read the library and the token, and to write the copy.\n",
         );
@@ -121,7 +123,10 @@ impl PrintConfig {
         };
         let inside = subnet.contains(&pool.first) && subnet.contains(&pool.last);
         ensure!(inside, "the pool {}-{} is not in the subnet {subnet}", pool.first, pool.last);
-        let mut text = String::from("\n// Beside the pool mrp gives the addresses of its machines.\n");
+        let mut text = String::from(
+            "\n// Beside the pool mrp gives the addresses of its machines. That it is apart from what mrp reserves is not checked \
+             here: --reserved does it, and mrp doctor.\n",
+        );
         if let Some(reserved) = self.reserved {
             ensure!(
                 subnet.contains(&reserved),

@@ -67,6 +67,7 @@ class Kea(fault_site.Site):
         self.doctor("does not load libdhcp_mrp.so")
         self.start_dhcp(mrp=True)
         self.doctor(f"libdhcp_mrp.so, which asks http://{SERVER}:8081")
+        self.doctor(f"mrp gives it at http://{SERVER}:8081/dhcp/table")
         self.answers()
         self.leases()
         self.say("the same of a Kea with four threads")

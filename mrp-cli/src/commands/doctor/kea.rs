@@ -2,13 +2,19 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use mrp_core::store::Store;
+use reqwest::StatusCode;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::Finding;
 use crate::commands::kea::Pool;
 use crate::config::Config;
+
+/// How long mrp may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) async fn examine(config: &Config, store: Option<&dyn Store>) -> Vec<Finding> {
     let path = &config.dhcp.kea_config;
@@ -31,6 +37,7 @@ pub(super) async fn examine(config: &Config, store: Option<&dyn Store>) -> Vec<F
         return vec![Finding::problem(about, format!("{shown} has no \"Dhcp4\""), "set dhcp.kea_config")];
     };
     let mut findings = vec![hook(dhcp, path)];
+    findings.extend(asked(dhcp).await);
     if dhcp["reservations-in-subnet"] == false || dhcp["reservation-mode"] == "disabled" {
         let text = format!("{shown} switches reservations off: machines do not get their addresses");
         findings.push(Finding::problem("reservations", text, "write \"reservations-in-subnet\": true"));
@@ -57,13 +64,61 @@ fn hook(dhcp: &Value, path: &Path) -> Finding {
             format!("{library}: {error}"),
             "make kea-hook, and put target/libdhcp_mrp.so there",
         ),
-        Ok(_) => match entry["parameters"]["url"].as_str() {
-            Some(url) => Finding::ok("Kea's hook", format!("{library}, which asks {url}")),
-            None => {
-                Finding::problem("Kea's hook", "its parameter \"url\" is missing", "mrp kea config prints it")
-            }
-        },
+        Ok(_) => parameters(&entry["parameters"], &library),
     }
+}
+
+/// What Kea itself would only say when it starts.
+fn parameters(parameters: &Value, library: &str) -> Finding {
+    let Some(url) = parameters["url"].as_str() else {
+        return Finding::problem("Kea's hook", "its parameter \"url\" is missing", "mrp kea config prints it");
+    };
+    let copy = parameters["cache"].as_str().map(Path::new);
+    if let Some(folder) = copy.and_then(Path::parent).filter(|folder| !folder.is_dir()) {
+        let text = format!("the folder {} of its copy does not exist: Kea does not start", folder.display());
+        return Finding::problem("Kea's hook", text, "make the folder, for Kea's user");
+    }
+    Finding::ok("Kea's hook", format!("{library}, which asks {url}"))
+}
+
+/// Asks as the hook does. mrp may be down: Kea goes on without it.
+async fn asked(dhcp: &Value) -> Option<Finding> {
+    let about = "Kea's table";
+    let libraries = dhcp["hooks-libraries"].as_array()?;
+    let ours = |entry: &&Value| entry["library"].as_str().is_some_and(|path| path.ends_with("libdhcp_mrp.so"));
+    let parameters = &libraries.iter().find(ours)?["parameters"];
+    let url = format!("{}/dhcp/table", parameters["url"].as_str()?.trim_end_matches('/'));
+    let mut request = reqwest::Client::builder().no_proxy().build().ok()?.get(&url);
+    if let Some(file) = parameters["token-file"].as_str() {
+        match fs::read_to_string(file) {
+            Ok(token) => request = request.header("X-MRP-Token", token.trim()),
+            Err(error) => {
+                let advice = "Kea's user has to be allowed to read it";
+                return Some(Finding::problem(about, format!("{file}: {error}"), advice));
+            }
+        }
+    }
+    // The table has no end; its head is enough.
+    let status = match timeout(PATIENCE, request.send()).await {
+        Ok(Ok(answer)) => answer.status(),
+        Ok(Err(_)) | Err(_) => {
+            let text = format!("mrp does not answer at {url}");
+            return Some(Finding::warning(about, text, "start mrp; until then the copy on disk is what Kea knows"));
+        }
+    };
+    Some(match status {
+        StatusCode::OK => Finding::ok(about, format!("mrp gives it at {url}")),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Finding::problem(
+            about,
+            format!("mrp refuses it at {url} to this host"),
+            "name this host in machine.dhcp_from, or give the hook the token of machine.token_file in token-file",
+        ),
+        status => Finding::problem(
+            about,
+            format!("what answers at {url} is not the machines' door of mrp ({status})"),
+            "mrp kea config prints the right URL",
+        ),
+    })
 }
 
 /// Reserved ranges that no subnet has, or that a pool has addresses of.
@@ -162,5 +217,9 @@ mod tests {
         assert!(finding(json!([])).contains("does not load"));
         assert!(hook(&json!({}), path).text.contains("does not load"));
         assert!(finding(json!([{"library": "/no/libdhcp_mrp.so"}])).contains("No such file"));
+        let found = |values: Value| parameters(&values, "libdhcp_mrp.so").text;
+        assert!(found(json!({})).contains("\"url\" is missing"));
+        assert!(found(json!({"url": "http://a", "cache": "/no/folder/table"})).contains("/no/folder of its copy"));
+        assert!(found(json!({"url": "http://a", "cache": "/tmp/table"})).contains("asks http://a"));
     }
 }
