@@ -81,7 +81,10 @@ pub(super) fn backend_is(config: &Config, kind: DhcpKind, comment: &str) -> Stri
         return String::new();
     }
     let word = |kind| serde_json::to_string(&kind).unwrap_or_default();
-    format!("{comment} mrp's configuration has no dhcp.backend = {} yet: without it none of this takes effect.\n", word(kind))
+    format!(
+        "{comment} mrp's configuration has no dhcp.backend = {} yet: without it none of this takes effect.\n",
+        word(kind)
+    )
 }
 
 /// Report a lease to mrp: dnsmasq runs this as its script. Never fails, so that dnsmasq goes on.

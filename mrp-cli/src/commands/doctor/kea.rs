@@ -48,30 +48,36 @@ pub(super) async fn examine(config: &Config, store: Option<&dyn Store>) -> Vec<F
     findings
 }
 
+/// The entry of the hook, with the library's path.
+fn ours(dhcp: &Value) -> Option<(&str, &Value)> {
+    let libraries = dhcp["hooks-libraries"].as_array()?;
+    let paths = libraries.iter().filter_map(|entry| Some((entry["library"].as_str()?, &entry["parameters"])));
+    paths.into_iter().find(|(path, _)| path.ends_with("libdhcp_mrp.so"))
+}
+
 fn hook(dhcp: &Value, path: &Path) -> Finding {
-    let libraries = dhcp["hooks-libraries"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let library = |entry: &Value| entry["library"].as_str().map(str::to_owned);
-    let found =
-        libraries.iter().find(|entry| library(entry).is_some_and(|path| path.ends_with("libdhcp_mrp.so")));
-    let Some(entry) = found else {
+    let Some((library, values)) = ours(dhcp) else {
         let text = format!("{} does not load libdhcp_mrp.so", path.display());
         return Finding::problem("Kea's hook", text, "mrp kea config prints what belongs there");
     };
-    let library = library(entry).unwrap_or_default();
-    match fs::metadata(&library) {
+    match fs::metadata(library) {
         Err(error) => Finding::problem(
             "Kea's hook",
             format!("{library}: {error}"),
             "make kea-hook, and put target/libdhcp_mrp.so there",
         ),
-        Ok(_) => parameters(&entry["parameters"], &library),
+        Ok(_) => parameters(values, library),
     }
 }
 
 /// What Kea itself would only say when it starts.
 fn parameters(parameters: &Value, library: &str) -> Finding {
     let Some(url) = parameters["url"].as_str() else {
-        return Finding::problem("Kea's hook", "its parameter \"url\" is missing", "mrp kea config prints it");
+        return Finding::problem(
+            "Kea's hook",
+            "its parameter \"url\" is missing",
+            "mrp kea config prints it",
+        );
     };
     let copy = parameters["cache"].as_str().map(Path::new);
     if let Some(folder) = copy.and_then(Path::parent).filter(|folder| !folder.is_dir()) {
@@ -84,9 +90,7 @@ fn parameters(parameters: &Value, library: &str) -> Finding {
 /// Asks as the hook does. mrp may be down: Kea goes on without it.
 async fn asked(dhcp: &Value) -> Option<Finding> {
     let about = "Kea's table";
-    let libraries = dhcp["hooks-libraries"].as_array()?;
-    let ours = |entry: &&Value| entry["library"].as_str().is_some_and(|path| path.ends_with("libdhcp_mrp.so"));
-    let parameters = &libraries.iter().find(ours)?["parameters"];
+    let (_, parameters) = ours(dhcp)?;
     let url = format!("{}/dhcp/table", parameters["url"].as_str()?.trim_end_matches('/'));
     let mut request = reqwest::Client::builder().no_proxy().build().ok()?.get(&url);
     if let Some(file) = parameters["token-file"].as_str() {
@@ -103,7 +107,11 @@ async fn asked(dhcp: &Value) -> Option<Finding> {
         Ok(Ok(answer)) => answer.status(),
         Ok(Err(_)) | Err(_) => {
             let text = format!("mrp does not answer at {url}");
-            return Some(Finding::warning(about, text, "start mrp; until then the copy on disk is what Kea knows"));
+            return Some(Finding::warning(
+                about,
+                text,
+                "start mrp; until then the copy on disk is what Kea knows",
+            ));
         }
     };
     Some(match status {
@@ -219,7 +227,9 @@ mod tests {
         assert!(finding(json!([{"library": "/no/libdhcp_mrp.so"}])).contains("No such file"));
         let found = |values: Value| parameters(&values, "libdhcp_mrp.so").text;
         assert!(found(json!({})).contains("\"url\" is missing"));
-        assert!(found(json!({"url": "http://a", "cache": "/no/folder/table"})).contains("/no/folder of its copy"));
+        assert!(
+            found(json!({"url": "http://a", "cache": "/no/folder/table"})).contains("/no/folder of its copy")
+        );
         assert!(found(json!({"url": "http://a", "cache": "/tmp/table"})).contains("asks http://a"));
     }
 }
