@@ -79,7 +79,7 @@ int pkt4_receive(hooks::CalloutHandle& handle) {
     return 0;
 }
 
-// Also told to mrp: leases. What is acknowledged is committed; Kea parks each packet for the callout that is named so.
+// Leases are told to mrp here and not in leases4_committed, for which Kea would park each packet: an ACK is sent after the commit.
 int pkt4_send(hooks::CalloutHandle& handle) {
     Pkt4Ptr query, answer;
     handle.getArgument("query4", query);

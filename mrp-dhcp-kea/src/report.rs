@@ -11,7 +11,7 @@ use mrp_core::api::kea::{Report, Seen};
 use mrp_core::mac::MacAddr;
 
 /// Reports between two looks of the thread that sends them.
-const QUEUED: usize = 4_096;
+const QUEUED: usize = 16_384;
 /// Reports that wait while mrp is away.
 const WAITING: usize = 20_000;
 /// So many more may wait between two looks at how many there are.

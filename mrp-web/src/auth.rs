@@ -94,17 +94,19 @@ pub(crate) fn is_same_origin(call: &Call) -> bool {
 fn is_dhcp_server(call: &Call) -> bool {
     let config = &call.state.machines;
     let address = call.peer.address.ip();
-    // Where both ends have one address, this host asks itself.
-    let here = address == call.peer.local.ip();
-    let loopback = if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
-    let may = |net: &IpNet| net.contains(&address) || (here && net.contains::<&IpAddr>(&loopback));
-    if config.dhcp_from.iter().any(may) {
+    if is_among(&config.dhcp_from, address, call.peer.local.ip()) {
         return true;
     }
     match (&config.token, call.headers.get("x-mrp-token")) {
         (Some(token), Some(sent)) => equal(token.expose().as_bytes(), sent.as_bytes()),
         _ => false,
     }
+}
+
+/// Whether a client's address is in these networks. Where both ends have one address this host asks itself, as by loopback.
+fn is_among(nets: &[IpNet], client: IpAddr, local: IpAddr) -> bool {
+    let loopback = if client.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    nets.iter().any(|net| net.contains(&client) || (client == local && net.contains::<&IpAddr>(&loopback)))
 }
 
 /// Compares every byte, so that the time tells nothing of how many were right.
@@ -122,6 +124,29 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(name, HeaderValue::from_static(value));
         credential(&headers).map(|found| (found.token.expose().to_owned(), found.cookie))
+    }
+
+    #[test]
+    fn this_host_may_by_all_its_addresses_where_loopback_may() {
+        let (v4, v6, other) = ("127.0.0.0/8", "::1/128", "10.0.0.0/30");
+        for (nets, client, local, expected) in [
+            (vec![v4], "127.0.0.1", "127.0.0.1", true),
+            (vec![v4], "10.0.0.1", "10.0.0.1", true),
+            (vec![v4], "10.0.0.2", "10.0.0.1", false),
+            (vec![], "10.0.0.1", "10.0.0.1", false),
+            (vec![v6], "10.0.0.1", "10.0.0.1", false),
+            (vec![v4, v6], "fd00::1", "fd00::1", true),
+            (vec![v4], "fd00::1", "fd00::1", false),
+            (vec![other], "10.0.0.2", "10.0.0.1", true),
+            (vec![other], "10.0.0.9", "10.0.0.9", false),
+        ] {
+            let nets: Vec<IpNet> = nets.into_iter().map(|net| net.parse().unwrap()).collect();
+            assert_eq!(
+                is_among(&nets, client.parse().unwrap(), local.parse().unwrap()),
+                expected,
+                "{client} at {local}"
+            );
+        }
     }
 
     #[test]

@@ -71,12 +71,12 @@ impl PrintConfig {
         if self.print_script {
             return line(server.script().trim_end());
         }
-        line((backend_is(&config, DhcpKind::Dnsmasq, "#") + &server.text()).trim_end())
+        line((not_configured_yet(&config, DhcpKind::Dnsmasq, "#") + &server.text()).trim_end())
     }
 }
 
 /// A comment for who is about to use a DHCP server that mrp's own configuration does not name.
-pub(super) fn backend_is(config: &Config, kind: DhcpKind, comment: &str) -> String {
+pub(super) fn not_configured_yet(config: &Config, kind: DhcpKind, comment: &str) -> String {
     if config.dhcp.backend == kind {
         return String::new();
     }

@@ -53,7 +53,7 @@ class Dnsmasq(fault_site.Site):
         self.describe()
         self.hosts_are_mended()
         self.faults(STEADY)
-        self.everything_arrives()
+        self.reports_arrive()
 
     def start_dhcp(self, mrp):
         """Starts dnsmasq with what mrp prints, or with the same without reports of leases. It has forgotten all leases."""
@@ -76,40 +76,31 @@ class Dnsmasq(fault_site.Site):
         wait_for(lambda: self.wire.ask(DISCOVER, "52:54:00:78:ff:ff", seconds=0.3), "dnsmasq answers", 30)
 
     def hosts_are_mended(self):
-        """The file with the addresses is mrp's: what somebody writes there is put right, and said."""
+        """The file with the addresses is mrp's: what somebody writes there is put right, and dnsmasq reads it."""
         hosts = self.folder / "hosts.d/mrp"
         wait_for(lambda: hosts.exists() and ADDRESS.format(11) in hosts.read_text(), "the machines' addresses are written", 20)
         whole = hosts.read_text()
         self.start_dhcp(mrp=True)
-        for damage in (lambda: hosts.write_text("nonsense\n"), hosts.unlink):
-            damage()
-            wait_for(lambda: hosts.exists() and hosts.read_text() == whole, "the file is mended", 20)
-            wait_for(self.gives_its_address, "dnsmasq reads it again", 10)
+        hosts.write_text(whole.replace(ADDRESS.format(11), ADDRESS.format(99)))
+        wait_for(lambda: hosts.read_text() == whole, "the file is mended", 20)
+        wait_for(lambda: self.offered(MAC.format(1)) == ADDRESS.format(11), "dnsmasq forgets what somebody wrote", 10)
+        hosts.unlink()
+        wait_for(lambda: hosts.exists() and hosts.read_text() == whole, "the file is there again", 20)
+        for address in (ADDRESS.format(12), ADDRESS.format(11)):
+            self.reserve(self.one, address)
+            wait_for(lambda: self.offered(MAC.format(1)) == address, "dnsmasq follows the new file", 10)
         self.say("the file with the addresses is mended")
 
-    def gives_its_address(self):
-        """Whether a machine is offered what mrp reserves for it."""
-        offer = self.wire.ask(DISCOVER, MAC.format(1), seconds=0.5)
-        return offer is not None and offer.address == ADDRESS.format(11)
+    def reports_arrive(self):
+        """Those that had to wait come with the next one: of a client that nobody knows."""
+        strangers = iter(range(0x20, 0xFF))
 
-    def everything_arrives(self):
-        """Reports that had to wait come when mrp is back, the next time that dnsmasq has something to report."""
-        self.say("mrp hears of the leases that were given while it was away")
-        self.processes.end("impostor", grace=0)
-        self.processes.end("mrp", grace=0)
-        self.start_dhcp(mrp=True)
-        self.load("mrp down", STEADY)
-        self.start_mrp()
-        # A restarted dnsmasq tells the leases that it has; here the next client does.
-        stranger = iter(range(0x20, 0xFF))
+        def all_are_there():
+            self.given(self.wire.lease(MAC.format(next(strangers))), ACK, "10.78.", "a stranger")
+            return not list((self.folder / "spool").glob("*.json")) and self.all_leases_are_known()
 
-        def spool_is_empty():
-            self.given(self.wire.lease(MAC.format(next(stranger))), ACK, "10.78.", "a stranger")
-            return not list((self.folder / "spool").glob("*.json"))
-
-        wait_for(spool_is_empty, "no report is left in the spool", 60)
-        for number, ids in enumerate(self.machines):
-            check(self.lease(ids) == f"10.78.17.{number + 1}", f"machine {number} has {self.lease(ids)}")
+        self.everything_arrives(STEADY, lambda: self.processes.end("mrp", grace=0), self.start_mrp)
+        wait_for(all_are_there, "the leases of all machines are known", 60)
 
 
 if __name__ == "__main__":

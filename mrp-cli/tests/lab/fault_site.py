@@ -18,7 +18,7 @@ from pathlib import Path
 
 import netns
 import server
-from dhcp import ACK, Wire
+from dhcp import ACK, DISCOVER, Wire
 from processes import Failure, Processes, check, run, wait_for
 
 SERVER, SUBNET, RESERVED = "10.78.0.1", "10.78.0.0/16", "10.78.16.0/20"
@@ -75,6 +75,11 @@ listener = socket.create_server((sys.argv[1], 8081))
 while True:
     threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
 """
+
+
+def client(number):
+    """The MAC address of one of perfdhcp's clients."""
+    return (BASE + number).to_bytes(6, "big").hex(":")
 
 
 class Site:
@@ -147,9 +152,7 @@ class Site:
         self.say(f"{self.KNOWN} of perfdhcp's {self.CLIENTS} clients become machines")
         self.machines = []
         for number in range(self.KNOWN):
-            digits = f"{BASE + number:012x}"
-            mac = ":".join(digits[at : at + 2] for at in range(0, 12, 2))
-            self.machines.append(self.machine(f"load-{number}", mac, f"10.78.17.{number + 1}"))
+            self.machines.append(self.machine(f"load-{number}", client(number), f"10.78.17.{number + 1}"))
         self.one = self.machine("one", MAC.format(1), ADDRESS.format(11), netboot=True)
 
     def machine(self, name, mac, address, netboot=False):
@@ -235,6 +238,26 @@ class Site:
         self.start_dhcp(mrp=True)
         before()
         return self.load(name, rate, meanwhile)
+
+    def everything_arrives(self, rate, away, back):
+        """mrp hears of all leases that are given while it is away; the machines have just got other addresses."""
+        self.say("mrp hears of the leases that were given while it was away")
+        self.up()
+        for number, ids in enumerate(self.machines):
+            self.reserve(ids, f"10.78.18.{number + 1}")
+        wait_for(lambda: self.offered(client(self.KNOWN - 1)) == f"10.78.18.{self.KNOWN}", "the new addresses are in force", 20)
+        away()
+        self.load("mrp away", rate)
+        back()
+
+    def all_leases_are_known(self):
+        """Whether mrp knows the machines to have their new addresses."""
+        return all(self.lease(ids) == f"10.78.18.{number + 1}" for number, ids in enumerate(self.machines))
+
+    def offered(self, mac):
+        """The address that a client is offered."""
+        offer = self.wire.ask(DISCOVER, mac, seconds=0.5)
+        return offer and offer.address
 
     def still_gives(self, name):
         """A machine gets its address whatever mrp does."""

@@ -11,6 +11,7 @@ so that the rates show what the hook costs.
 import json
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -79,6 +80,14 @@ class Kea(fault_site.Site):
             self.costs()
         else:
             self.faults(STEADY)
+            self.reports_arrive()
+
+    def reports_arrive(self):
+        """Those that Kea has while mrp hangs wait for it."""
+        process = lambda: self.processes.running["mrp"].pid
+        self.start_dhcp(mrp=True)
+        self.everything_arrives(STEADY, lambda: os.kill(process(), signal.SIGSTOP), lambda: os.kill(process(), signal.SIGCONT))
+        wait_for(self.all_leases_are_known, "the leases of all machines are known", 60)
 
     def describe(self):
         """Also machines that do not netboot, and one without an address of its own."""

@@ -7,10 +7,12 @@ const LONGEST: usize = 32 << 10;
 const TOKENS: usize = 24;
 /// Conditions and loops within each other.
 const DEPTH: usize = 8;
+/// Further conditions: the engine descends for each of them.
+const ELIFS: usize = 16;
 
 /// True for a template whose work grows with its length and that of its values alone. `false` says nothing.
 pub(super) fn is_plain(template: &str) -> bool {
-    let (mut rest, mut depth) = (template, 0_usize);
+    let (mut rest, mut nesting) = (template, Nesting::default());
     if template.len() > LONGEST {
         return false;
     }
@@ -29,7 +31,7 @@ pub(super) fn is_plain(template: &str) -> bool {
         let inside = inside.strip_suffix(['-', '+']).unwrap_or(inside).trim();
         let plain = match kind {
             Kind::Value => is_plain_expression(inside),
-            Kind::Tag => is_plain_tag(inside, &mut depth),
+            Kind::Tag => nesting.takes(inside),
             Kind::Comment => true,
         };
         if !plain {
@@ -46,20 +48,39 @@ enum Kind {
     Comment,
 }
 
-fn is_plain_tag(tag: &str, depth: &mut usize) -> bool {
-    let (word, expression) = tag.split_once(char::is_whitespace).unwrap_or((tag, ""));
-    match word {
-        "if" | "for" => *depth += 1,
-        "endif" | "endfor" => *depth = depth.saturating_sub(1),
-        "elif" | "else" => {}
-        _ => return false,
-    }
-    *depth <= DEPTH && is_plain_expression(expression)
+/// How deep the engine has to descend for what came so far.
+#[derive(Default)]
+struct Nesting {
+    depth: usize,
+    elifs: usize,
 }
 
-/// Names, points, numbers, comparisons and quoted texts; no calls, filters, lists or sums.
+impl Nesting {
+    /// Whether a tag is a plain one, and not too deep.
+    fn takes(&mut self, tag: &str) -> bool {
+        let (word, expression) = tag.split_once(char::is_whitespace).unwrap_or((tag, ""));
+        let expression = match word {
+            // What is looked for in a loop is a name; elsewhere `in` searches.
+            "for" => match expression.split_once(" in ") {
+                Some((name, list)) if is_plain_expression(name) => list,
+                _ => return false,
+            },
+            _ => expression,
+        };
+        match word {
+            "if" | "for" => self.depth += 1,
+            "elif" => self.elifs += 1,
+            "endif" | "endfor" => self.depth = self.depth.saturating_sub(1),
+            "else" => {}
+            _ => return false,
+        }
+        self.depth <= DEPTH && self.elifs <= ELIFS && is_plain_expression(expression)
+    }
+}
+
+/// Names, points, numbers, comparisons and quoted texts; no calls, filters, lists or sums. Only a quoted text is searched for.
 fn is_plain_expression(expression: &str) -> bool {
-    let (mut rest, mut tokens) = (expression.trim_start(), 0);
+    let (mut rest, mut tokens, mut quoted) = (expression.trim_start(), 0, false);
     while let Some(first) = rest.chars().next() {
         let length = match first {
             '"' | '\'' => match rest[1..].find([first, '\\']) {
@@ -73,8 +94,10 @@ fn is_plain_expression(expression: &str) -> bool {
             }
             _ => return false,
         };
+        let searches = &rest[..length] == "in" && !quoted;
+        quoted = first == '"' || first == '\'';
         tokens += 1;
-        if tokens > TOKENS {
+        if tokens > TOKENS || searches {
             return false;
         }
         rest = rest[length..].trim_start();
@@ -102,6 +125,7 @@ mod tests {
     #[test]
     fn what_may_take_long_is_not() {
         let nested = "{% for a in ssh_keys %}".repeat(9);
+        let elifs = format!("{{% if a %}}{}{{% endif %}}", "{%elif a%}".repeat(ELIFS + 1));
         let chain = format!("{{{{ {}a }}}}", "not ".repeat(30));
         for template in [
             "{{ range(10) }}",
@@ -121,6 +145,11 @@ mod tests {
             "{{ ä }}",
             nested.as_str(),
             chain.as_str(),
+            elifs.as_str(),
+            "{{ ssh_keys in hostname }}",
+            "{% if hostname in ssh_key %}{% endif %}",
+            "{% for x in a in b %}{% endfor %}",
+            "{% for x %}{% endfor %}",
             &"x".repeat(LONGEST + 1),
         ] {
             assert!(!is_plain(template), "{template:?}");

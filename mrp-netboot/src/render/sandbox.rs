@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
 
 use minijinja::value::Serde;
@@ -18,8 +19,8 @@ use super::template_error;
 
 /// Steps that a template may take; one also pays for 64 bytes.
 const FUEL: u64 = 1_000_000;
-/// Steps within a moment: a millisecond.
-const MOMENT: u64 = 10_000;
+/// Steps within a moment, a millisecond.
+const MOMENT: u64 = 2_000;
 /// Largest answer file.
 pub(super) const OUTPUT: usize = 4 << 20;
 /// Undefined variables that are named.
@@ -38,7 +39,9 @@ pub(super) struct Job {
 
 /// Renders a template that is done in a moment; `None` for one that is not, or that something is to be said about.
 pub(super) fn at_once(job: &Job) -> Option<Rendered> {
-    let text = text(&SHORT, &job.template, &Value::from(Serde(&job.context))).ok()?;
+    // A panic of the engine is the other way's to tell.
+    let text = || text(&SHORT, &job.template, &Value::from(Serde(&job.context)));
+    let text = catch_unwind(AssertUnwindSafe(text)).ok()?.ok()?;
     Some(Rendered { text, warnings: Vec::new() })
 }
 
@@ -136,5 +139,45 @@ impl io::Write for Capped {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_rendered_at_once_is_what_would_be_rendered_otherwise() {
+        let context = AnswerContext {
+            ssh_keys: vec!["ssh-ed25519 A a@b".into(), "ssh-rsa B <&> é".into()],
+            ssh_key: String::new(),
+            hostname: "node-01".into(),
+            interfaces: Vec::new(),
+            kernel: None,
+            initrd: None,
+            kernel_options: "console=ttyS0".into(),
+            phone_home_url: "http://10.0.0.1:8081/phone-home/1".into(),
+            machine_name: "node.01".into(),
+            server_url: "http://10.0.0.1:8081".into(),
+        };
+        let job =
+            |template: &str, strict| Job { template: template.into(), context: context.clone(), strict };
+        for template in [
+            "",
+            "a\n\n",
+            "{{ hostname }}{{ ssh_keys }}{{ kernel }}{{ interfaces }}\n",
+            "{% for key in ssh_keys -%}\n{{ loop.index }} {{ key }}\n{% endfor %}",
+            "{% if \"console=\" in kernel_options %}yes{% elif hostname == 'x' %}no{% else %}{% endif %}",
+        ] {
+            for strict in [false, true] {
+                let (now, otherwise) = (at_once(&job(template, strict)), render(&job(template, strict)));
+                assert_eq!(now, otherwise.ok(), "{template:?}");
+                assert!(now.is_some(), "{template:?}");
+            }
+        }
+        let long = format!("{{% for a in hostname %}}{}{{% endfor %}}", "{{ hostname }}".repeat(1_000));
+        for template in ["{{ nothing }}", "{{ 1 / 0 }}", "{% if %}", &long] {
+            assert_eq!(at_once(&job(template, false)), None, "{template:.40?}");
+        }
     }
 }

@@ -78,8 +78,7 @@ impl SharedFile {
     /// The file's bytes from here to the end of the chunk, if another connection sends it or the kernel has it in its cache.
     pub(super) fn at_hand(&self, at: u64) -> Option<io::Result<Bytes>> {
         let place = self.place(at);
-        let found = self.all.lock().get(&place).and_then(Weak::upgrade);
-        let chunk = match found {
+        let chunk = match self.under_way(place) {
             Some(chunk) => Ok(chunk),
             None => self.cached(place)?,
         };
@@ -89,6 +88,10 @@ impl SharedFile {
     /// The same from the disk. Blocks.
     pub(super) fn read(&self, at: u64) -> io::Result<Bytes> {
         let place = self.place(at);
+        // Another connection may have had the same wish.
+        if let Some(chunk) = self.under_way(place) {
+            return Ok(tail(chunk, at));
+        }
         let mut bytes = vec![0; self.length(place)];
         self.file.read_exact_at(&mut bytes, place.at)?;
         Ok(tail(self.share(place, bytes), at))
@@ -105,10 +108,21 @@ impl SharedFile {
         }
     }
 
+    fn under_way(&self, place: Place) -> Option<Arc<Chunk>> {
+        self.all.lock().get(&place).and_then(Weak::upgrade)
+    }
+
+    /// The chunk of these bytes, or the one that is there meanwhile.
     fn share(&self, place: Place, bytes: Vec<u8>) -> Arc<Chunk> {
         let chunk = Arc::new(Chunk { bytes, place, file: self.clone() });
-        self.all.lock().insert(place, Arc::downgrade(&chunk));
-        chunk
+        let mut chunks = self.all.lock();
+        let found = chunks.get(&place).and_then(Weak::upgrade);
+        if found.is_none() {
+            chunks.insert(place, Arc::downgrade(&chunk));
+        }
+        // A chunk that is not wanted locks too when it goes.
+        drop(chunks);
+        found.unwrap_or(chunk)
     }
 
     fn place(&self, at: u64) -> Place {
@@ -149,6 +163,8 @@ mod tests {
         let second = two.at_hand(65_536).unwrap().unwrap();
         assert!(second == content[65_536..131_072]);
         assert_eq!(second[70_000 - 65_536..].as_ptr(), first.as_ptr());
+        assert_eq!(two.read(65_536).unwrap().as_ptr(), second.as_ptr());
+        assert_eq!(two.share(two.place(65_536), vec![0; 65_536]).bytes.as_ptr(), second.as_ptr());
         assert!(two.read(140_000).unwrap() == content[140_000..]);
         assert_eq!(all.lock().len(), 1, "what nobody sends is gone");
         drop((first, one));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mrp_core::store::Store;
 use reqwest::StatusCode;
+use reqwest::redirect::Policy;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -80,6 +81,10 @@ fn parameters(parameters: &Value, library: &str) -> Finding {
         );
     };
     let copy = parameters["cache"].as_str().map(Path::new);
+    if let Some(copy) = copy.filter(|copy| !copy.is_absolute()) {
+        let text = format!("cache {:?} is no whole path: Kea does not start", copy.display().to_string());
+        return Finding::problem("Kea's hook", text, "mrp kea config prints it");
+    }
     if let Some(folder) = copy.and_then(Path::parent).filter(|folder| !folder.is_dir()) {
         let text = format!("the folder {} of its copy does not exist: Kea does not start", folder.display());
         return Finding::problem("Kea's hook", text, "make the folder, for Kea's user");
@@ -92,19 +97,30 @@ async fn asked(dhcp: &Value) -> Option<Finding> {
     let about = "Kea's table";
     let (_, parameters) = ours(dhcp)?;
     let url = format!("{}/dhcp/table", parameters["url"].as_str()?.trim_end_matches('/'));
-    let mut request = reqwest::Client::builder().no_proxy().build().ok()?.get(&url);
+    let mut request = reqwest::Client::builder().no_proxy().redirect(Policy::none()).build().ok()?.get(&url);
     if let Some(file) = parameters["token-file"].as_str() {
         match fs::read_to_string(file) {
             Ok(token) => request = request.header("X-MRP-Token", token.trim()),
             Err(error) => {
-                let advice = "Kea's user has to be allowed to read it";
+                let advice = "put the token of machine.token_file there, for Kea's user to read";
                 return Some(Finding::problem(about, format!("{file}: {error}"), advice));
             }
         }
     }
-    // The table has no end; its head is enough.
-    let status = match timeout(PATIENCE, request.send()).await {
-        Ok(Ok(answer)) => answer.status(),
+    // The table has no end; its beginning is enough.
+    let asked = timeout(PATIENCE, async {
+        let mut answer = request.send().await?;
+        Ok((answer.status(), answer.chunk().await?.unwrap_or_default()))
+    });
+    let (status, beginning) = match asked.await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) if reqwest::Error::is_builder(&error) => {
+            return Some(Finding::problem(
+                about,
+                format!("{url} is no URL"),
+                "mrp kea config prints the right one",
+            ));
+        }
         Ok(Err(_)) | Err(_) => {
             let text = format!("mrp does not answer at {url}");
             return Some(Finding::warning(
@@ -115,7 +131,9 @@ async fn asked(dhcp: &Value) -> Option<Finding> {
         }
     };
     Some(match status {
-        StatusCode::OK => Finding::ok(about, format!("mrp gives it at {url}")),
+        StatusCode::OK if beginning.starts_with(b"{\"begin\"") => {
+            Finding::ok(about, format!("mrp gives it at {url}"))
+        }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Finding::problem(
             about,
             format!("mrp refuses it at {url} to this host"),
@@ -230,6 +248,7 @@ mod tests {
         assert!(
             found(json!({"url": "http://a", "cache": "/no/folder/table"})).contains("/no/folder of its copy")
         );
+        assert!(found(json!({"url": "http://a", "cache": "table"})).contains("no whole path"));
         assert!(found(json!({"url": "http://a", "cache": "/tmp/table"})).contains("asks http://a"));
     }
 }
