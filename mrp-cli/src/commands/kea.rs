@@ -183,7 +183,7 @@ mod tests {
             ("10.0.0.100-10.0.1.9", "10.0.0.16/28", "is not in the subnet"),
             ("10.0.0.100-10.0.0.199", "10.0.1.0/28", "is not in the subnet"),
             ("10.0.0.100", "10.0.1.0/28", "is no pool"),
-            ("10.0.0.9-10.0.0.3", "10.0.1.0/28", "is no pool"),
+            ("10.0.0.9-10.0.0.3", "10.0.1.0/28", "ends before it begins"),
         ] {
             let error = printed(pool, reserved).unwrap_err();
             assert!(error.contains(says), "{pool} {reserved}: {error}");
@@ -191,5 +191,6 @@ mod tests {
         let text = printed("10.0.0.144 - 10.0.0.199", "10.0.0.128/28").unwrap();
         assert!(text.contains(r#""pool": "10.0.0.144 - 10.0.0.199""#), "{text}");
         assert!(text.contains(r#""url": "http://127.0.0.1:8081""#) && !text.ends_with(','), "{text}");
+        assert!(text.starts_with("// mrp's configuration has no dhcp.backend = \"kea\" yet"), "{text}");
     }
 }
