@@ -4,6 +4,7 @@
 
 use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -47,6 +48,9 @@ pub mod subarch;
 pub mod time;
 pub mod token;
 pub mod user;
+
+/// How much later than others somebody may be told of a signal.
+const MOMENT: Duration = Duration::from_millis(100);
 
 const AFTER_HELP: &str = "\
 Server and token come from `mrp login`, or from MRP_URL and MRP_TOKEN (and MRP_CA, a PEM file).
@@ -198,11 +202,12 @@ pub async fn run(arguments: Arguments, drivers: Drivers) -> Result<()> {
         outcome = &mut client => return outcome,
         _ = tokio::signal::ctrl_c() => {}
     }
-    // A command that has something to say at Ctrl-C, or to put in order, has seen it too and is asked once more.
+    // A command that has something to say at Ctrl-C, or to put in order, sees it too: at the latest in a moment, since those
+    // who wait for a signal are told one after another.
     tokio::select! {
         biased;
         outcome = client => outcome,
-        () = std::future::ready(()) => Err(Exit::INTERRUPTED.into()),
+        () = tokio::time::sleep(MOMENT) => Err(Exit::INTERRUPTED.into()),
     }
 }
 

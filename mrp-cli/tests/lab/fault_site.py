@@ -54,7 +54,7 @@ observe = []
 SERVER_ERROR = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
 NONSENSE = b"HTTP/1.1 200 OK\r\n\r\n<html>\n" + bytes(200)
 # A table that is begun, and takes for ever.
-SLOW = b"HTTP/1.1 200 OK\r\n\r\n" + b'{"begin": {"http_port": 8081}}\n' + b"\n" * 100_000
+SLOW = b"HTTP/1.1 200 OK\r\n\r\n" + b'data:{"begin":{"http_port":8081}}\n' + b"\n" * 100_000
 # In place of mrp's machine door: its address, the file with its answer, and how long each byte of it takes.
 IMPOSTOR = """
 import socket, sys, threading, time

@@ -131,7 +131,7 @@ async fn asked(dhcp: &Value) -> Option<Finding> {
         }
     };
     Some(match status {
-        StatusCode::OK if beginning.starts_with(b"{\"begin\"") => {
+        StatusCode::OK if beginning.starts_with(b"data:{\"begin\"") => {
             Finding::ok(about, format!("mrp gives it at {url}"))
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Finding::problem(
