@@ -72,6 +72,15 @@ impl Site {
         events.into_iter().map(|event| event.text).collect()
     }
 
+    /// A client asks and gets nothing, until an event says so.
+    async fn asks_in_vain(&self, mac: &str, options: &[&str], text: &str) {
+        self.until(text, async || {
+            assert!(!self.ask(mac, options).await, "{mac} got an address");
+            self.texts().await.iter().any(|told| told.contains(text))
+        })
+        .await;
+    }
+
     async fn told(&self, text: &str) {
         self.until(text, async || self.texts().await.iter().any(|told| told.contains(text))).await;
     }
@@ -136,8 +145,8 @@ async fn a_boot_a_rogue_and_an_exhausted_pool_are_told() {
         &["-x", "0x5d:0007", "-V", "PXEClient:Arch:00007:UNDI:003000", "-x", "hostname:new-one"],
     ]
     .concat();
-    assert!(!site.ask(MAC, &firmware).await, "nobody serves");
-    site.told("52:54:00:00:00:01 (QEMU): asks again and again").await;
+    // On a busy machine one of three questions gets lost: who is given nothing goes on asking.
+    site.asks_in_vain(MAC, &firmware, "52:54:00:00:00:01 (QEMU): asks again and again").await;
     site.told("a client asks for an address that no machine has: 52:54:00:00:00:01, firmware of x86-64 UEFI")
         .await;
     let found = site.mrp.discovery().list(&Actor::system()).await.unwrap();
@@ -156,9 +165,8 @@ async fn a_boot_a_rogue_and_an_exhausted_pool_are_told() {
     site.told(") gave 10.0.0.100").await;
 
     // The pool has one address.
-    assert!(!site.ask("52:54:00:00:00:02", &["-t", "3", "-T", "1"]).await);
-    site.told("52:54:00:00:00:02 (QEMU): asks again and again, and no server is heard to offer an address")
-        .await;
+    let told = "52:54:00:00:00:02 (QEMU): asks again and again, and no server is heard to offer an address";
+    site.asks_in_vain("52:54:00:00:00:02", &["-t", "3", "-T", "1"], told).await;
 
     let rogue = site.dnsmasq(&site.rogue, "eth0", "10.0.0.200,10.0.0.220");
     let lease = site.ask(MAC, &PERSISTENT);
