@@ -80,10 +80,9 @@ pub(super) fn not_configured_yet(config: &Config, kind: DhcpKind, comment: &str)
     if config.dhcp.backend == kind {
         return String::new();
     }
-    let word = |kind| serde_json::to_string(&kind).unwrap_or_default();
+    let word = serde_json::to_string(&kind).unwrap_or_default();
     format!(
-        "{comment} mrp's configuration has no dhcp.backend = {} yet: without it none of this takes effect.\n",
-        word(kind)
+        "{comment} mrp's configuration has no dhcp.backend = {word} yet: without it none of this takes effect.\n"
     )
 }
 

@@ -247,10 +247,10 @@ class Kea(fault_site.Site):
             rates, costs = [], []
             for _ in range(ROUNDS):
                 self.start_dhcp(mrp=False)
-                alone = self.load("kea alone", LOAD), self.cpu()
-                rate = self.beside(name, LOAD, before, meanwhile)[0]
-                rates.append(rate / alone[0][0])
-                costs.append(rate / self.cpu() / (alone[0][0] / alone[1]))
+                alone, cpu_alone = self.load("kea alone", LOAD)[0], self.cpu()
+                beside, cpu_beside = self.beside(name, LOAD, before, meanwhile)[0], self.cpu()
+                rates.append(beside / alone)
+                costs.append((beside / cpu_beside) / (alone / cpu_alone))
             shown = ", ".join(f"{rate:.2f}" for rate in sorted(rates))
             text = f"{statistics.median(rates):.2f} of Kea alone ({shown}); by a second of Kea's CPU {statistics.median(costs):.2f}"
             self.say(f"{name:36} {text}")

@@ -49,11 +49,12 @@ pub(super) async fn examine(config: &Config, store: Option<&dyn Store>) -> Vec<F
     findings
 }
 
-/// The entry of the hook, with the library's path.
+/// The path of the hook's library, and its parameters.
 fn ours(dhcp: &Value) -> Option<(&str, &Value)> {
     let libraries = dhcp["hooks-libraries"].as_array()?;
-    let paths = libraries.iter().filter_map(|entry| Some((entry["library"].as_str()?, &entry["parameters"])));
-    paths.into_iter().find(|(path, _)| path.ends_with("libdhcp_mrp.so"))
+    let mut entries =
+        libraries.iter().filter_map(|entry| Some((entry["library"].as_str()?, &entry["parameters"])));
+    entries.find(|(path, _)| path.ends_with("libdhcp_mrp.so"))
 }
 
 fn hook(dhcp: &Value, path: &Path) -> Finding {
