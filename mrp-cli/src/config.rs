@@ -330,6 +330,17 @@ impl Config {
         door
     }
 
+    /// A comment for who is about to use a DHCP server that this configuration does not name; empty where it does.
+    pub fn not_configured_yet(&self, kind: DhcpKind, comment: &str) -> String {
+        if self.dhcp.backend == kind {
+            return String::new();
+        }
+        let word = serde_json::to_string(&kind).unwrap_or_default();
+        format!(
+            "{comment} mrp's configuration has no dhcp.backend = {word} yet: without it none of this takes effect.\n"
+        )
+    }
+
     /// Reads the file, if one is named, and the environment.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let text = match path {

@@ -69,11 +69,12 @@ void Query::answered(const Pkt4& answer) {
 
 extern "C" {
 
+// A REQUEST that takes an offer (RFC 2131, 4.3.2: it names the server) follows a DISCOVER, which was told.
 int pkt4_receive(hooks::CalloutHandle& handle) {
     Pkt4Ptr query;
     handle.getArgument("query4", query);
     const uint8_t type = query->getType();
-    if (type == DHCPDISCOVER || type == DHCPREQUEST) {
+    if (type == DHCPDISCOVER || (type == DHCPREQUEST && query->options_.count(DHO_DHCP_SERVER_IDENTIFIER) == 0)) {
         mrp_kea_asked(mrp::hook, mrp::Query(*query)(), type == DHCPDISCOVER);
     }
     return 0;

@@ -190,7 +190,7 @@ pub unsafe extern "C" fn mrp_kea_answer(
     })
 }
 
-/// A client asked for an address, for the first time (`discover`) or for a certain one.
+/// A client asked for an address, for the first time (`discover`) or for one that it had.
 ///
 /// # Safety
 /// As [`mrp_kea_answer`].

@@ -71,19 +71,8 @@ impl PrintConfig {
         if self.print_script {
             return line(server.script().trim_end());
         }
-        line((not_configured_yet(&config, DhcpKind::Dnsmasq, "#") + &server.text()).trim_end())
+        line((config.not_configured_yet(DhcpKind::Dnsmasq, "#") + &server.text()).trim_end())
     }
-}
-
-/// A comment for who is about to use a DHCP server that mrp's own configuration does not name.
-pub(super) fn not_configured_yet(config: &Config, kind: DhcpKind, comment: &str) -> String {
-    if config.dhcp.backend == kind {
-        return String::new();
-    }
-    let word = serde_json::to_string(&kind).unwrap_or_default();
-    format!(
-        "{comment} mrp's configuration has no dhcp.backend = {word} yet: without it none of this takes effect.\n"
-    )
 }
 
 /// Report a lease to mrp: dnsmasq runs this as its script. Never fails, so that dnsmasq goes on.

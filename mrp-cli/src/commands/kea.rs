@@ -99,7 +99,7 @@ impl PrintConfig {
         if let Some(file) = &config.machine.token_file {
             parameters["token-file"] = json!(file);
         }
-        let mut text = super::dnsmasq::not_configured_yet(config, DhcpKind::Kea, "//");
+        let mut text = config.not_configured_yet(DhcpKind::Kea, "//");
         text.push_str(
             "// mrp's hook: addresses, boot files and reports of machines. Kea never waits for mrp: while it is away the last\n\
              // table answers. Kea's user must be allowed to read the library and the token, and to write the copy.\n",

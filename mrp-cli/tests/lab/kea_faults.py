@@ -184,7 +184,8 @@ class Kea(fault_site.Site):
         lease = lambda: self.lease(self.two)
         wait_for(lambda: lease() == ADDRESS.format(12), "the lease is known", 20)
         seen = [client["mac"] for client in self.ask("GET", "/api/v1/discovered")]
-        check(MAC.format(0x80) in seen, f"the stranger is not among those discovered: {seen}")
+        for stranger, said in ((0x80, "DISCOVER"), (0x81, "a REQUEST that takes no offer")):
+            check(MAC.format(stranger) in seen, f"a stranger who sent {said} is not among those discovered: {seen}")
         server_id = [(54, address_bytes(SERVER))]
         wire.ask(RELEASE, two, server_id, ciaddr=ADDRESS.format(12), seconds=0.05)
         wait_for(lambda: lease() is None, "the released lease is over", 20)

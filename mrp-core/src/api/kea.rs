@@ -85,9 +85,9 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Seen {
-    /// It asked for an address.
+    /// It asked for an address. A REQUEST that takes an offer is not told: its DISCOVER was.
     Asked {
-        /// For the first time (DISCOVER), not for a certain one (REQUEST).
+        /// For the first time (DISCOVER), not for one that it had (REQUEST).
         discover: bool,
         /// The host name it sent (option 12).
         #[serde(default)]
