@@ -27,7 +27,7 @@ pub(super) async fn examine(config: &Config, store: Option<&dyn Store>) -> Vec<F
             return vec![Finding::warning(about, format!("{shown} cannot be read: {error}"), advice)];
         }
     };
-    let found: Value = match serde_json::from_str(&without_comments(&text)) {
+    let found: Value = match serde_json::from_str(&plain_json(&text)) {
         Ok(found) => found,
         Err(error) => {
             let advice = "kea-dhcp4 -t says what is wrong; files that it includes are not looked at here";
@@ -193,8 +193,9 @@ fn subnets(dhcp: &Value) -> Vec<&Value> {
     all.flatten().collect()
 }
 
-/// Kea's JSON has comments: `//` and `#` to the end of the line, `/* */`.
-fn without_comments(text: &str) -> String {
+/// Kea's JSON as everybody's: without comments (`//` and `#` to the end of the line, `/* */`), and without a comma before `}` or
+/// `]`, which Kea takes with a warning.
+fn plain_json(text: &str) -> String {
     let (mut out, mut rest, mut quoted) = (String::with_capacity(text.len()), text, false);
     while let Some(c) = rest.chars().next() {
         let skipped = if quoted {
@@ -214,6 +215,9 @@ fn without_comments(text: &str) -> String {
         let taken =
             if quoted && c == '\\' { rest.chars().take(2).map(char::len_utf8).sum() } else { c.len_utf8() };
         quoted ^= c == '"';
+        if !quoted && (c == '}' || c == ']') && out.trim_end().ends_with(',') {
+            out.truncate(out.trim_end().len() - 1);
+        }
         out.push_str(&rest[..taken]);
         rest = &rest[taken..];
     }
@@ -227,14 +231,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn comments_are_passed_over() {
+    fn comments_and_needless_commas_are_passed_over() {
         let text = r#"{ // one
-            "a": "x // # /* \" y", # two
+            "a": "x // # /* \" ,}", # two
             /* "b": 3,
-            */ "c": 1 }"#;
-        let found: Value = serde_json::from_str(&without_comments(text)).unwrap();
-        assert_eq!(found, json!({"a": "x // # /* \" y", "c": 1}));
-        assert_eq!(without_comments("/* open"), "");
+            */ "c": [1, // three
+            ], }"#;
+        let found: Value = serde_json::from_str(&plain_json(text)).unwrap();
+        assert_eq!(found, json!({"a": "x // # /* \" ,}", "c": [1]}));
+        assert_eq!(plain_json("/* open"), "");
     }
 
     #[test]
