@@ -85,6 +85,7 @@ impl Provisioner {
         });
     }
 
+    /// Tells the DHCP server all addresses, unless it was told since this change.
     async fn apply_dhcp(&self, change: u64) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         // One at a time, so that the table that was read last is told last.
         let mut told = self.0.dhcp_turn.lock().await;
@@ -100,7 +101,7 @@ impl Provisioner {
         Ok(())
     }
 
-    /// Starts to look after what the DHCP server was told: somebody may edit it.
+    /// Starts to look after what the DHCP server was told: somebody may edit it, and it may not have been told at all.
     pub(crate) fn tend_dhcp(&self) {
         if !self.0.dhcp.steers() {
             return;
@@ -110,7 +111,7 @@ impl Provisioner {
             let mut problem = None;
             loop {
                 tokio::time::sleep(TEND).await;
-                match service.0.dhcp.tend().await {
+                match service.tend_dhcp_once().await {
                     Ok(mended) => {
                         if let Some(text) = mended {
                             service.tell_mended(text).await;
@@ -129,6 +130,11 @@ impl Provisioner {
                 }
             }
         });
+    }
+
+    async fn tend_dhcp_once(&self) -> Result<Option<String>, Box<dyn std::error::Error + Send + Sync>> {
+        self.apply_dhcp(self.0.dhcp_changes.load(Ordering::SeqCst)).await?;
+        Ok(self.0.dhcp.tend().await?)
     }
 
     async fn tell_mended(&self, text: String) {
