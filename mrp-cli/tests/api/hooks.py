@@ -7,6 +7,7 @@ that is meant to be wrong stays as it was made. The token that asks is kept from
 import atexit
 import base64
 import contextlib
+import ipaddress
 import itertools
 import json
 import os
@@ -86,6 +87,10 @@ def ask(method, path, body=None, token=None, headers=None):
         return json.loads(text) if text else None
 
 
+# The first addresses of what is made, far from those that the document's examples name.
+BMCS, SUBNETS = ipaddress.IPv4Address("127.9.0.0"), ipaddress.IPv4Address("172.16.0.0")
+
+
 def fresh(noun):
     """The id of an object that was made for this request."""
     number = next(COUNTER)
@@ -94,8 +99,8 @@ def fresh(noun):
         "machine": lambda: ask("POST", "machine", {"name": name, "arch": "arm64"}),
         "arch": lambda: ask("POST", "arch", {"name": name}),
         "subarch": lambda: ask("POST", "subarch", {"arch": "arm64", "name": name}),
-        "bmc": lambda: ask("POST", "bmc", {"name": name, "address": f"127.9.{number // 250}.{number % 250}"}),
-        "network": lambda: ask("POST", "network", {"name": name, "subnet": f"172.{16 + number // 250}.{number % 250}.0/24"}),
+        "bmc": lambda: ask("POST", "bmc", {"name": name, "address": str(BMCS + number)}),
+        "network": lambda: ask("POST", "network", {"name": name, "subnet": f"{SUBNETS + 256 * number}/24"}),
         "user": lambda: ask("POST", "user", {"name": name, "password": "password1"}),
         "preseed": lambda: ask("POST", "preseed", {"name": name, "type": "preseed"}, LAB["tokens"][ROLE]),
         "token": lambda: ask("POST", "token", {}, LAB["tokens"][ROLE]),
