@@ -112,10 +112,7 @@ impl Provisioner {
             loop {
                 tokio::time::sleep(TEND).await;
                 match service.tend_dhcp_once().await {
-                    Ok(mended) => {
-                        if let Some(text) = mended {
-                            service.tell_mended(text).await;
-                        }
+                    Ok(()) => {
                         if problem.take().is_some() {
                             tracing::info!("the DHCP server has all addresses again");
                         }
@@ -132,9 +129,11 @@ impl Provisioner {
         });
     }
 
-    async fn tend_dhcp_once(&self) -> Result<Option<String>, Box<dyn std::error::Error + Send + Sync>> {
-        self.apply_dhcp(self.0.dhcp_changes.load(Ordering::SeqCst)).await?;
-        Ok(self.0.dhcp.tend().await?)
+    async fn tend_dhcp_once(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        if let Some(text) = self.0.dhcp.tend().await? {
+            self.tell_mended(text).await;
+        }
+        self.apply_dhcp(self.0.dhcp_changes.load(Ordering::SeqCst)).await
     }
 
     async fn tell_mended(&self, text: String) {

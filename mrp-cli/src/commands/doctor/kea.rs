@@ -215,8 +215,11 @@ fn plain_json(text: &str) -> String {
         let taken =
             if quoted && c == '\\' { rest.chars().take(2).map(char::len_utf8).sum() } else { c.len_utf8() };
         quoted ^= c == '"';
-        if !quoted && (c == '}' || c == ']') && out.trim_end().ends_with(',') {
-            out.truncate(out.trim_end().len() - 1);
+        if !quoted
+            && (c == '}' || c == ']')
+            && let Some(kept) = out.trim_end().strip_suffix(',').map(str::len)
+        {
+            out.truncate(kept);
         }
         out.push_str(&rest[..taken]);
         rest = &rest[taken..];
