@@ -1,6 +1,7 @@
 //! The REST client: one method a verb, errors in words, each with the exit code that belongs to it.
 
 use std::error::Error as _;
+use std::ffi::OsString;
 use std::time::Duration;
 
 use mrp_core::api;
@@ -122,7 +123,7 @@ impl Client {
     /// `MRP_TOKEN` goes to the server of `MRP_URL` and to no other.
     pub fn choose(named: Option<&str>) -> Result<Self, ClientError> {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let (of_variable, token) = (variable("MRP_URL"), variable("MRP_TOKEN").map(Secret::new));
+        let (of_variable, token) = (variable("MRP_URL"), std::env::var_os("MRP_TOKEN"));
         let url = match named.or(of_variable.as_deref()) {
             Some(url) => server_url(url)?,
             None => last_login(token.is_some())?,
@@ -131,7 +132,7 @@ impl Client {
             Some(meant) => server_url(meant)? == url,
             None => true,
         };
-        let token = token.filter(|_| is_meant);
+        let token = token.filter(|_| is_meant).map(token_of_job).transpose()?;
         // A job that brings both has no use for logins, and perhaps no right to read them.
         let logins = match (&token, Credentials::load()) {
             (Some(_), Err(_)) => Credentials::default(),
@@ -392,6 +393,20 @@ pub fn server_url(given: &str) -> Result<String, ClientError> {
         return wrong(": it has ? or # in it");
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// The token of `MRP_TOKEN`. One that is set and is none is refused: a job whose secret is missing is not to go on with
+/// whatever login there is.
+fn token_of_job(token: OsString) -> Result<Secret, ClientError> {
+    let wrong = |what: &str| {
+        let message = format!("MRP_TOKEN {what}; set it to a token of mrp token add, or unset it");
+        Err(ClientError::Invalid(message))
+    };
+    match token.into_string() {
+        Ok(token) if token.is_empty() => wrong("is set, but empty"),
+        Ok(token) if token.chars().all(|c| c.is_ascii_graphic()) => Ok(Secret::new(token)),
+        _ => wrong("has a character that no token has (a blank, the end of a line?)"),
+    }
 }
 
 /// The server of the last login; not for a token of which nobody said where it belongs.

@@ -59,14 +59,22 @@ pub async fn machine(client: &Client, given: &str) -> Result<api::Machine> {
     let query = format!("(= name {})", quoted(given));
     let parameters = [("show_all", "true".to_owned()), ("q", query)];
     let mut found: Vec<api::Machine> = client.query("/machine", &parameters).await?;
-    if let Some(machine) = found.pop().filter(|machine| machine.name == given) {
-        return Ok(machine);
-    }
-    if let Ok(id) = given.parse::<u32>() {
-        match client.get(&format!("/machine/{id}")).await {
-            Err(error) if error.status() == Some(404) => {}
-            found => return Ok(found?),
-        }
+    let named = found.pop().filter(|machine| machine.name == given);
+    let by_id: Option<api::Machine> = match given.parse::<u32>() {
+        Ok(id) => match client.get(&format!("/machine/{id}")).await {
+            Err(error) if error.status() == Some(404) => None,
+            found => Some(found?),
+        },
+        Err(_) => None,
+    };
+    match (named, by_id) {
+        (Some(named), Some(other)) if named.id != other.id => bail!(
+            "{given} is the name of machine {} and the id of {}; name the one by its id, the other by its name",
+            named.id,
+            other.name
+        ),
+        (Some(machine), _) | (None, Some(machine)) => return Ok(machine),
+        (None, None) => {}
     }
     find(client, given).await
 }
@@ -177,6 +185,12 @@ pub async fn interface(client: &Client, machine: &api::Machine, given: &str) -> 
     let mac = given.parse::<MacAddr>().ok().map(|mac| mac.to_string());
     let known: Vec<String> =
         all.iter().map(|i| i.identifier.clone().unwrap_or_else(|| i.mac.clone())).collect();
+    let named: Vec<&str> =
+        all.iter().filter(|i| i.identifier.as_deref() == Some(given)).map(|i| i.mac.as_str()).collect();
+    if named.len() > 1 {
+        let macs = named.join(", ");
+        bail!("{} has several interfaces {}; name one by its MAC: {macs}", machine.name, shown(given));
+    }
     let is_meant = |i: &api::Interface| {
         Some(&i.mac) == mac.as_ref() || i.identifier.as_deref() == Some(given) || i.id.to_string() == given
     };

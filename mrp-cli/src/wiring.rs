@@ -429,6 +429,8 @@ impl Server {
         let first_password = provisioner.users().first_admin().await?;
         if let Some(password) = &first_password {
             key_file::write_secret(&files.admin_password(), password)?;
+        } else {
+            forget_old_password(&files.admin_password(), &provisioner).await?;
         }
         let tftp = match tftp {
             Some(server) => {
@@ -611,4 +613,15 @@ pub fn greet(server: &Server, files: &Files) {
             eprintln!("\nFirst start. Log in as admin with the password {}\n", password.expose());
         }
     }
+}
+
+/// Removes the file with the first password once that is admin's no longer: nobody is to try it.
+async fn forget_old_password(path: &Path, provisioner: &Provisioner) -> Result<()> {
+    let Ok(text) = fs::read_to_string(path) else { return Ok(()) };
+    let password = Secret::new(text.trim_end());
+    if !provisioner.users().has_password("admin", password).await? {
+        fs::remove_file(path).with_context(|| path.display().to_string())?;
+        tracing::info!("{} was removed: admin has another password", path.display());
+    }
+    Ok(())
 }

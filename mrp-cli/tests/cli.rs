@@ -289,6 +289,13 @@ fn a_server_ends_at_ctrl_c_and_starts_again() {
     home.run("whoami").code(1).says(&["mrp login"]);
     home.mrp_with(&["login", &again.url, "--user", "admin", "--password-stdin"], "a new password").ok();
     assert_eq!(again.end(Signal::TERM), Some(0));
+
+    // The first password is nobody's any more, and is not left lying about.
+    assert!(home.path("data/admin-password").exists());
+    let third = Server::start(&home, ports);
+    assert!(!home.path("data/admin-password").exists());
+    home.mrp_with(&["login", &third.url, "--user", "admin", "--password-stdin"], "a new password").ok();
+    assert_eq!(third.end(Signal::TERM), Some(0));
 }
 
 #[test]

@@ -10,6 +10,9 @@ use harness::{Ended, Home, Ports, Server, wait_for};
 use rustix::process::Signal;
 use serde_json::Value;
 
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHXtJ1gJcU7cMNkUp6K+1S2c0DmMYwzqY0x0c8y6M9oQ alice@example.org\n";
+
 /// A server whose admin and whose user `alice` have homes of their own.
 struct Lab {
     server: Server,
@@ -29,7 +32,9 @@ impl Lab {
             home.file("loader.efi", vec![7; 3000]);
             home.file("vmlinuz", vec![1; 2000]);
             home.file("ks.cfg", "lang en_US\n");
+            home.file("id.pub", KEY);
             home.file("secret", "a BMC's password\n");
+            home.file("id", "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjE\n");
         }
         for line in [
             "arch add x86_64",
@@ -92,7 +97,7 @@ fn each_command_prints_what_it_did_for_people_and_for_programs() {
         (admin, "assignment remove node-03 alice", "user"),
         (admin, "machine remove node-03", "id"),
         (admin, "user add bob --email b@example.org --admin --password-stdin", "admin"),
-        (admin, "user set bob --admin false --ssh-keys ks.cfg", "ssh_keys"),
+        (admin, "user set bob --admin false --ssh-keys id.pub", "ssh_keys"),
         (admin, "user show bob", "email"),
         (admin, "user remove bob", "id"),
         (alice, "reserve node-1 --reason mine", "netboot_enabled"),
@@ -200,6 +205,23 @@ fn wrong_input_is_refused_with_what_where_and_what_to_do() {
         (alice, "machine show 99999999999999".into(), 1, &["there is no machine"]),
         (alice, format!("machine show {long}"), 1, &["there is no machine \"xxx"]),
         (alice, "machine show \u{1b}[31m".into(), 1, &["\\u{1b}"]),
+        (alice, "reserve --query ·".into(), 2, &["the query is empty", "(= free t)"]),
+        (alice, "reserve --query=".into(), 2, &["the query is empty"]),
+        (alice, "machine list -q (is·free)".into(), 1, &["`is` is not a valid operation", "=~"]),
+        (admin, "arch remove x86_64".into(), 1, &["still"]),
+        (admin, "audit --object machines".into(), 1, &["machines", "machine"]),
+        (admin, "user set alice --ssh-keys secret".into(), 1, &["line 1 is no public SSH key"]),
+        (admin, "user set alice --ssh-keys id".into(), 1, &["this is a private key"]),
+        (
+            admin,
+            "interface set node-1 eth0 --type dynamic --address auto".into(),
+            2,
+            &["takes an address from the pool"],
+        ),
+        (admin, "interface add node-1 52:54:00:00:00:77,eth0".into(), 1, &["eth0 is taken already"]),
+        (admin, "interface add node-1 01:00:5e:00:00:77".into(), 1, &["no network card's address"]),
+        (admin, "machine add 12 --arch x86_64".into(), 1, &["would look like an id"]),
+        (admin, "bmc add b bmc·one --password-file secret".into(), 1, &["address", "host:port"]),
         (alice, "reserve nod-1".into(), 1, &["did you mean \"node-1\"?"]),
         (alice, "reserve --query (=·nmae·\"x\")".into(), 1, &["nmae", "name"]),
         (alice, "machine list -q (=·name".into(), 1, &["query"]),
@@ -212,7 +234,7 @@ fn wrong_input_is_refused_with_what_where_and_what_to_do() {
             admin,
             "machine add m --arch x86_64 --mac 52:54:00:00:00:01".into(),
             1,
-            &["52:54:00:00:00:01", "not added"],
+            &["52:54:00:00:00:01 is taken already, by machine node-1"],
         ),
         (admin, format!("machine add {long} --arch x86_64"), 1, &["mrp: "]),
         (admin, "machine add node-1 --arch x86_64".into(), 1, &["taken already"]),
@@ -296,6 +318,9 @@ fn a_token_goes_to_the_server_that_it_is_for_and_to_no_other() {
         .code(1)
         .says(&["not logged in at"]);
     with(&["whoami"], Some(&server.url), "wrong").code(1).says(&["MRP_TOKEN"]);
+    // A job whose secret is missing or broken is not the login of whoever runs it.
+    with(&["whoami"], Some(&server.url), "").code(2).says(&["MRP_TOKEN is set, but empty"]);
+    with(&["whoami"], Some(&server.url), "two\nlines").code(2).says(&["MRP_TOKEN has a character"]);
     with(&["logout"], Some(&server.url), &token).ok();
     alice.run("whoami").ok();
 }

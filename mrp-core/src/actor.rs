@@ -38,14 +38,18 @@ impl Actor {
 
     /// Refuses everybody but admins.
     pub fn require_admin(&self) -> Result<(), Error> {
-        if self.admin { Ok(()) } else { Err(forbidden()) }
+        match self.scope {
+            _ if self.admin => Ok(()),
+            Scope::Use => Err(forbidden("only an admin may do this, and this token has the scope use")),
+            Scope::Read | Scope::Admin => Err(forbidden("only an admin may do this")),
+        }
     }
 
     /// Refuses a token that may only look.
     pub fn require_write(&self) -> Result<(), Error> {
         match self.scope {
-            Scope::Read => Err(Error::Forbidden(
-                "this token has the scope read: it may only look; use one with the scope use or admin".into(),
+            Scope::Read => Err(forbidden(
+                "this token has the scope read: it may only look; use one with the scope use or admin",
             )),
             Scope::Use | Scope::Admin => Ok(()),
         }
@@ -69,7 +73,12 @@ impl From<&User> for Actor {
     }
 }
 
-/// The refusal that says no more than the original's.
-pub(crate) fn forbidden() -> Error {
-    Error::Forbidden("Forbidden".into())
+/// The refusal of an actor, with who may do it.
+pub(crate) fn forbidden(who_may: impl Into<String>) -> Error {
+    Error::Forbidden(who_may.into())
+}
+
+/// The refusal of mrp itself, where a user is needed.
+pub(crate) fn nobody() -> Error {
+    forbidden("this is done by a user, with a login or token of their own")
 }

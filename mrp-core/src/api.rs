@@ -28,6 +28,10 @@ pub use lab::{DiscoveredMachine, FreeAddresses, NetworkAddress, SeenPower, TagCh
 /// One line of text: no control characters.
 pub const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 
+/// A name ([`check_name`](crate::machine::check_name)): a letter, or a digit and a sign; no blank at its ends, nothing that
+/// is not seen.
+pub const NAME: &str = r"^(?!\s)(?!.*\s$)(?=.*[^0-9\s])(?=.*[^!-/:-@\u005b-`\u007b-~\s])[^\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]*$";
+
 /// Lines of text: no control characters but those between lines and words.
 const LINES: &str = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$";
 /// A user's name.
@@ -116,7 +120,7 @@ pub struct MachineOverview {
 #[serde(deny_unknown_fields)]
 pub struct NewMachine {
     /// Unique name.
-    #[schemars(length(min = 1, max = 256), regex(pattern = LINE))]
+    #[schemars(length(min = 1, max = 256), regex(pattern = NAME))]
     pub name: String,
     /// Architecture's name.
     pub arch: String,
@@ -130,6 +134,10 @@ pub struct NewMachine {
     #[serde(default)]
     #[schemars(length(max = 256), regex(pattern = LINE))]
     pub bmc_info: String,
+    /// Its interfaces; all or nothing is made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub interfaces: Vec<NewInterface>,
 }
 
 /// `PATCH /machine/{id}` (admins): what a machine is. Absent keys stay; `null` clears.
@@ -138,7 +146,7 @@ pub struct NewMachine {
 pub struct MachineDefinition {
     /// Unique name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256), regex(pattern = LINE))]
+    #[schemars(length(min = 1, max = 256), regex(pattern = NAME))]
     pub name: Option<String>,
     /// Architecture's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -188,7 +196,7 @@ pub struct Interface {
 #[serde(deny_unknown_fields)]
 pub struct NewInterface {
     /// MAC address.
-    #[schemars(with = "crate::mac::MacAddr")]
+    #[schemars(schema_with = "settings::card")]
     pub mac: String,
     /// The machine's name for it.
     #[serde(default)]
@@ -611,7 +619,7 @@ pub struct Arch {
 #[serde(deny_unknown_fields)]
 pub struct NewArch {
     /// Unique name.
-    #[schemars(length(min = 1, max = 64), regex(pattern = LINE))]
+    #[schemars(length(min = 1, max = 64), regex(pattern = NAME))]
     pub name: String,
     /// For people.
     #[serde(default)]
@@ -643,7 +651,7 @@ pub struct NewSubarch {
     /// Architecture's name; ignored by `PUT`.
     pub arch: String,
     /// Name, unique within the architecture.
-    #[schemars(length(min = 1, max = 64), regex(pattern = LINE))]
+    #[schemars(length(min = 1, max = 64), regex(pattern = NAME))]
     pub name: String,
     /// For people.
     #[serde(default)]
@@ -683,7 +691,7 @@ pub struct Bmc {
 #[serde(deny_unknown_fields)]
 pub struct NewBmc {
     /// Unique name.
-    #[schemars(length(min = 1, max = 256), regex(pattern = LINE))]
+    #[schemars(length(min = 1, max = 256), regex(pattern = NAME))]
     pub name: String,
     /// `host` or `host:port`.
     #[schemars(length(min = 1, max = 256), regex(pattern = LINE))]
@@ -730,7 +738,7 @@ pub struct Network {
 #[serde(deny_unknown_fields)]
 pub struct NewNetwork {
     /// Unique name.
-    #[schemars(length(min = 1, max = 256), regex(pattern = LINE))]
+    #[schemars(length(min = 1, max = 256), regex(pattern = NAME))]
     pub name: String,
     /// Subnet, CIDR.
     pub subnet: String,

@@ -1,4 +1,6 @@
-//! How often a password may be tried: by name, and by the address that tries.
+//! How often a password may be tried. What counts first is a name from an address, so that whoever guesses at a name
+//! locks themselves out and not its owner elsewhere; a name from everywhere and an address with all names have wider
+//! limits, against guessing from many places and at many names.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -6,15 +8,17 @@ use std::time::Duration;
 /// How long a subject has to wait; attempts older than this are forgotten.
 pub const LOCKOUT: Duration = Duration::from_secs(60);
 
-/// Failed logins of a name or an address until it has to wait.
-const FREE_FAILURES: u32 = 5;
-/// Attempts of one address that may be looked at at the same time: many people may share it.
+/// Failed logins of a name from one address until it has to wait there.
+const FAILURES: u32 = 5;
+/// Failed logins of a name from everywhere, or of an address: many people may share one.
+const FAILURES_OF_MANY: u32 = 30;
+/// Attempts of one address that may be looked at at the same time.
 const AT_ONCE: u32 = 32;
 
-/// A name or an address, and what it may.
+/// Who tries, and what they may.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginLimit {
-    /// `user alice`, `address 192.0.2.1`.
+    /// `user alice from 192.0.2.1`, `user alice`, `address 192.0.2.1`.
     pub subject: String,
     /// So many failures, and it has to wait.
     pub failures: u32,
@@ -23,14 +27,25 @@ pub struct LoginLimit {
 }
 
 impl LoginLimit {
-    /// Of a name: attempts under way count as failures, so that many at once are no way around the limit.
+    /// All limits of an attempt: first the one that a right password forgives.
+    pub fn of(name: &str, from: Option<IpAddr>) -> Vec<Self> {
+        let Some(from) = from else { return vec![Self::of_user(name)] };
+        vec![
+            Self { subject: format!("user {name} from {from}"), ..Self::of_user(name) },
+            Self { failures: FAILURES_OF_MANY, at_once: FAILURES_OF_MANY, ..Self::of_user(name) },
+            Self::of_address(from),
+        ]
+    }
+
+    /// Of a name, wherever it is used: attempts under way count as failures, so that many at once are no way around it.
     pub fn of_user(name: &str) -> Self {
-        Self { subject: format!("user {name}"), failures: FREE_FAILURES, at_once: FREE_FAILURES }
+        Self { subject: format!("user {name}"), failures: FAILURES, at_once: FAILURES }
     }
 
     /// Of an address: right logins at the same time do not lock it out.
     pub fn of_address(address: IpAddr) -> Self {
-        Self { subject: format!("address {address}"), failures: FREE_FAILURES, at_once: AT_ONCE }
+        let subject = format!("address {address}");
+        Self { subject, failures: FAILURES_OF_MANY, at_once: FAILURES_OF_MANY.max(AT_ONCE) }
     }
 
     /// True if a further attempt has to wait.

@@ -18,6 +18,11 @@ pub struct MacAddr(pub [u8; 6]);
 pub struct MacAddrError(String);
 
 impl MacAddr {
+    /// True for the address of one card: neither a group's (IEEE 802, 8.2.2: the first bit sent is 1) nor all zeros.
+    pub fn is_of_a_card(&self) -> bool {
+        self.0[0] & 1 == 0 && self.0 != [0; 6]
+    }
+
     /// With dashes, as boot loaders ask for it: `52-54-00-12-34-56`.
     pub fn dashed(&self) -> String {
         self.to_string().replace(':', "-")

@@ -144,9 +144,14 @@ impl Machine {
     }
 }
 
-/// The host name of the machine of a name.
+/// The host name of the machine of a name: one label (RFC 1123, 2.1).
 pub fn hostname_of(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+    let safe: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let label: String = safe.trim_matches('-').chars().take(63).collect();
+    match label.trim_end_matches('-') {
+        "" => "machine".to_owned(),
+        label => label.to_owned(),
+    }
 }
 
 /// Refuses text that is too short, too long (in characters) or has control characters in it.
@@ -159,6 +164,33 @@ pub fn check_text(field: &'static str, text: &str, min: usize, max: usize) -> Re
         Some(c) => Err(Error::invalid(field, format!("the control character {c:?} is not allowed"))),
         None => Ok(()),
     }
+}
+
+/// Checks a name that people write, in an answer, on a command line, in a table: [`check_text`], no blanks at its ends,
+/// nothing that is not seen or turns what is beside it around, and a letter, or a digit and a sign: digits alone would look
+/// like an id.
+pub fn check_name(text: &str, min: usize, max: usize) -> Result<(), Error> {
+    check_text("name", text, min, max)?;
+    let wrong = if text.trim() != text {
+        "it begins or ends with a blank"
+    } else if text.contains(is_unseen) {
+        "it has a character that is not seen"
+    } else if text.contains(|c: char| c.is_ascii_alphabetic() || (!c.is_ascii() && !c.is_whitespace())) {
+        return Ok(());
+    } else if !text.contains(|c: char| c.is_ascii_digit()) {
+        "it has no letter and no digit"
+    } else if !text.contains(|c: char| c.is_ascii_punctuation()) {
+        "of digits alone it would look like an id; put a letter in"
+    } else {
+        return Ok(());
+    };
+    Err(Error::invalid("name", format!("{text:?}: {wrong}")))
+}
+
+/// Characters without a width of their own, and those that change the direction of writing (Unicode 16, Cf and 23.2).
+fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
 /// How an interface gets its IPv4 address.
@@ -329,7 +361,46 @@ mod tests {
 
     #[test]
     fn the_host_name_is_the_name_made_safe() {
-        assert_eq!(Machine::new("lab.node_1", Id::new(1)).hostname(), "lab-node-1");
+        for (name, hostname) in [
+            ("lab.node_1", "lab-node-1"),
+            ("(rack) 7.", "rack--7"),
+            ("größe", "gr--e"),
+            ("日本", "machine"),
+            (&*format!("{}-x", "a".repeat(62)), &*"a".repeat(62)),
+        ] {
+            assert_eq!(Machine::new(name, Id::new(1)).hostname(), hostname);
+        }
+    }
+
+    #[test]
+    fn a_name_can_be_seen_and_told_from_an_id() {
+        let documented =
+            jsonschema::validator_for(&serde_json::json!({"pattern": crate::api::NAME})).unwrap();
+        for (name, ok) in [
+            ("node-01", true),
+            ("1a", true),
+            ("größe 2", true),
+            ("日本", true),
+            ("10.0.0.5", true),
+            (".7", true),
+            ("7-", true),
+            ("\u{1f680}", true),
+            ("12", false),
+            ("12 34", false),
+            ("\u{3000}a", false),
+            ("a\u{3000}b", true),
+            (" node", false),
+            ("node\u{a0}", false),
+            ("   ", false),
+            ("../..", false),
+            ("no\u{202e}de", false),
+            ("no\u{200b}de", false),
+            ("no\nde", false),
+            ("", false),
+        ] {
+            assert_eq!(check_name(name, 1, 64).is_ok(), ok, "{name:?}");
+            assert_eq!(documented.is_valid(&name.into()), ok, "{name:?}, as the document has it");
+        }
     }
 
     #[test]

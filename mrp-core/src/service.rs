@@ -11,20 +11,16 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::actor::Actor;
 use crate::blob::BlobStore;
 use crate::bmc::{Bmc, Drivers};
 use crate::bmc_entry::BmcId;
-use crate::claim::Claim;
 use crate::clock::{Clock, SystemClock};
 use crate::console::{ConsoleRecord, ConsoleSettings, NoRecord};
 use crate::dhcp::{DhcpBackend, Neighbours, NoDhcpBackend, NoNeighbours};
 use crate::error::Error;
-use crate::event::{EventKind, Journal, NewAudit, NewEvent};
 use crate::governor::{self, Governed};
 use crate::id::Timestamp;
 use crate::mac::{MacAddr, NoVendors, Vendors};
@@ -34,7 +30,6 @@ use crate::retention::Retention;
 use crate::run::{RunId, RunLimits};
 use crate::secret::ServerKey;
 use crate::store::Store;
-use crate::token::TokenRef;
 
 pub mod answer_files;
 pub mod archs;
@@ -51,6 +46,7 @@ pub mod expected;
 pub mod images;
 pub mod import;
 pub mod interfaces;
+mod journal;
 pub mod kea;
 pub mod keys;
 pub mod logins;
@@ -437,63 +433,6 @@ impl Provisioner {
             }
             Err(Error::Internal("a sequence panicked".into()))
         })
-    }
-
-    /// Begins the journal of a change. Whoever may only look is refused here, so that no change can forget to ask.
-    pub(crate) fn draft(&self, actor: &Actor) -> Result<Draft, Error> {
-        actor.require_write()?;
-        Ok(Draft { token: actor.token.clone(), ..self.draft_by(&actor.name) })
-    }
-
-    /// The same for what a machine or mrp itself does.
-    pub(crate) fn draft_by(&self, actor: &str) -> Draft {
-        Draft { at: self.now(), actor: actor.to_owned(), token: None, journal: Journal::default() }
-    }
-}
-
-/// A journal in the making: one actor, one time.
-pub(crate) struct Draft {
-    at: Timestamp,
-    actor: String,
-    token: Option<TokenRef>,
-    journal: Journal,
-}
-
-impl Draft {
-    pub(crate) fn event(
-        mut self,
-        machine: Option<MachineId>,
-        run: Option<RunId>,
-        kind: EventKind,
-        text: impl Into<String>,
-        data: Value,
-    ) -> Self {
-        let (at, actor) = (self.at, self.actor.clone());
-        self.journal.events.push(NewEvent { at, machine, run, kind, actor, text: text.into(), data });
-        self
-    }
-
-    pub(crate) fn audit(mut self, action: &str, object: &str, name: &str, changes: Value) -> Self {
-        let (action, object, name) = (action.to_owned(), object.to_owned(), name.to_owned());
-        self.journal.audit.push(NewAudit {
-            at: self.at,
-            actor: self.actor.clone(),
-            token: self.token.clone(),
-            action,
-            object,
-            name,
-            changes,
-        });
-        self
-    }
-
-    pub(crate) fn done(self) -> Journal {
-        self.journal
-    }
-
-    /// The same for a change that is made under a claim.
-    pub(crate) fn done_under(self, claim: &Claim) -> Journal {
-        Journal { under: Some(claim.name.clone()), ..self.journal }
     }
 }
 

@@ -36,7 +36,7 @@ pub use retention::RetentionStore;
 
 mod machine;
 
-pub use machine::{BootFacts, DhcpMark, MachineCount, MachineFilter, MachineReference, MachineStore};
+pub use machine::{BootFacts, DhcpMark, Held, MachineCount, MachineFilter, MachineReference, MachineStore};
 
 /// Why a store did not do it. A failed write has changed nothing.
 #[derive(Debug, thiserror::Error)]
@@ -144,7 +144,7 @@ pub trait ArchStore {
     async fn insert_arch(&self, arch: &Arch, journal: &Journal) -> StoreResult<Arch>;
     /// Changes an architecture.
     async fn update_arch(&self, arch: &Arch, journal: &Journal) -> StoreResult<Arch>;
-    /// Removes an architecture with its subarchitectures. `InUse` by machines or images.
+    /// Removes an architecture. `InUse` by subarchitectures, machines or images.
     async fn delete_arch(&self, id: ArchId, seen: Seen<'_>, journal: &Journal) -> StoreResult<()>;
     /// Stores a new subarchitecture. `Conflict` on the name within the architecture.
     async fn insert_subarch(&self, subarch: &Subarch, journal: &Journal) -> StoreResult<Subarch>;

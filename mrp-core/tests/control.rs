@@ -14,6 +14,7 @@ use mrp_core::network::Network;
 use mrp_core::run::RunStatus;
 use mrp_core::service::discovery::{Plug, Seen};
 use mrp_core::service::interfaces::{AddressKind, InterfaceChange, WantedAddress};
+use mrp_core::service::machines::Settings;
 use mrp_core::service::networks::Pool;
 
 mod lab;
@@ -65,6 +66,8 @@ async fn a_machine_is_given_back_when_its_time_is_over() {
     assert_eq!(own.assignment.until, Some(until));
     let run = lab.started(&node).await;
     lab.wait(3);
+    // Whether or not it is given back yet.
+    forbidden("settings", mrp.machines().set(&lab.alice, node.id, Settings::default()).await);
     lab.until("the machine is given back", async || {
         mrp.assignments().list(&lab.admin, node.id).await.unwrap().is_empty()
     })
@@ -146,7 +149,7 @@ async fn a_hundred_who_want_any_address_share_none_and_a_network_keeps_room_for_
     }
     assert_eq!(given.len(), 127);
     let full = refusal(interfaces.update(admin, machine, cards[127], auto()).await);
-    assert_eq!(full, "no more IPs available");
+    assert_eq!(full, "no more IPs available in 10.7.1.0/25");
     let free = mrp.networks().free(&lab.bob, lab_net.id, Pool::Static).await.unwrap();
     assert_eq!((free.size(), free.count()), (127, 0));
     let listed = mrp.networks().addresses(&lab.bob, lab_net.id).await.unwrap();

@@ -61,8 +61,9 @@ async fn history_goes_when_it_is_old() {
 #[tokio::test]
 async fn more_than_a_batch_goes_in_one_turn() {
     let lab = Lab::new().await;
-    for _ in 0..603 {
-        lab.mrp.archs().update(&lab.admin, lab.arch, "x86_64", "").await.unwrap();
+    for number in 0..603 {
+        let description = number.to_string();
+        lab.mrp.archs().update(&lab.admin, lab.arch, "x86_64", &description).await.unwrap();
     }
     let retention = Retention { audit: Limit { age: None, count: Some(2) }, ..Retention::default() };
     let mrp = lab.beside_with(Settings { retention, ..Settings::default() }).await;

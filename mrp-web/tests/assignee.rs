@@ -6,7 +6,14 @@ use crate::lab::{ADMIN, ALICE, BOB, Lab};
 async fn giving_a_machine_back_ends_what_its_holder_had() {
     let lab = Lab::start().await;
     lab.expect(202, ALICE, "POST", "/api/v1/machine/1/state", r#"{"state": "provision"}"#).await;
-    lab.refused("403 InvalidUsage: Forbidden", BOB, "DELETE", "/api/v1/machine/1/assignee/1", "").await;
+    lab.refused(
+        "403 InvalidUsage: only its holder and admins may end an assignment",
+        BOB,
+        "DELETE",
+        "/api/v1/machine/1/assignee/1",
+        "",
+    )
+    .await;
     lab.expect(204, ALICE, "DELETE", "/api/v1/machine/1/assignee/self", "").await;
     let detail = lab.expect(200, BOB, "GET", "/api/v1/machine/1/detail", "").await;
     assert_eq!(
@@ -15,7 +22,14 @@ async fn giving_a_machine_back_ends_what_its_holder_had() {
     );
     assert_eq!(detail["assignees"].as_array().map(Vec::len), Some(0));
     let power = r#"{"state": "on"}"#;
-    lab.refused("403 InvalidUsage: Forbidden", ALICE, "POST", "/api/v1/machine/1/power", power).await;
+    lab.refused(
+        "403 InvalidUsage: you do not hold this machine: only its holders and admins may do this",
+        ALICE,
+        "POST",
+        "/api/v1/machine/1/power",
+        power,
+    )
+    .await;
     lab.stop().await;
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::lab::{ADMIN, ALICE, BOB, Lab};
 
@@ -53,7 +53,7 @@ async fn the_log_is_filtered_and_names_the_token() {
         }
     }
     for path in ["/api/v1/audit", "/api/v1/audit/stream"] {
-        lab.refused("403 InvalidUsage: Forbidden", ALICE, "GET", path, "").await;
+        lab.refused("403 InvalidUsage: only an admin may do this", ALICE, "GET", path, "").await;
         for method in ["DELETE", "PUT", "PATCH", "POST"] {
             assert_eq!(lab.ask(ADMIN, method, path, "{}").await.status, 405, "nobody changes it");
         }
@@ -104,5 +104,63 @@ async fn a_stream_goes_on_where_it_was_lost() {
     let wrong = lab.request("GET", "/api/v1/audit/stream").header("authorization", ADMIN);
     let wrong = wrong.header("last-event-id", "x").send().await.unwrap();
     assert_eq!(wrong.status(), 400);
+    lab.stop().await;
+}
+
+/// What was written of the last change of a noun.
+async fn last(lab: &Lab, object: &str) -> Value {
+    lab.expect(200, ADMIN, "GET", &format!("/api/v1/audit?object={object}&last=1"), "").await[0].take()
+}
+
+#[tokio::test]
+async fn an_entry_says_what_is_different_in_names_and_no_more() {
+    let lab = Lab::start().await;
+    let network = r#"{"name": "n", "subnet": "10.9.0.0/24", "static_net": "10.9.0.0/28"}"#;
+    let made = lab.expect(201, ADMIN, "POST", "/api/v1/network", network).await;
+    let said =
+        json!({"name": "n", "subnet": "10.9.0.0/24", "static_net": "10.9.0.0/28", "trust_path_mac": true});
+    assert_eq!(last(&lab, "network").await["changes"], said);
+    let plug = r#"{"mac": "52:54:00:00:04:01", "identifier": "eth4", "network": "n"}"#;
+    let plug = lab.expect(201, ADMIN, "POST", "/api/v1/machine/1/interface", plug).await;
+    let path = format!("/api/v1/machine/1/interface/{}", plug["id"]);
+    let body = r#"{"identifier": "eth4", "network": "lab", "mac": "52:54:00:00:04:01"}"#;
+    lab.expect(200, ADMIN, "PUT", &path, body).await;
+    let changes = json!({"machine": "lab.node-1", "network": ["n", "lab"]});
+    assert_eq!(last(&lab, "interface").await["changes"], changes);
+    let before = last(&lab, "interface").await["id"].clone();
+    lab.expect(200, ADMIN, "PUT", &path, body).await;
+    assert_eq!(last(&lab, "interface").await["id"], before, "nothing was changed");
+    lab.expect(204, ADMIN, "DELETE", &path, "").await;
+    let gone = json!({
+        "machine": "lab.node-1", "mac": "52:54:00:00:04:01", "identifier": "eth4", "network": "lab", "kind": "dynamic",
+    });
+    assert_eq!(last(&lab, "interface").await["changes"], gone);
+    lab.expect(204, ADMIN, "DELETE", &format!("/api/v1/network/{}", made["id"]), "").await;
+    assert_eq!(last(&lab, "network").await["changes"], said);
+    lab.expect(200, ADMIN, "PATCH", "/api/v1/machine/1", r#"{"bmc_info": "7"}"#).await;
+    let machine = last(&lab, "machine").await;
+    assert_eq!(machine["changes"], json!({"bmc_info": ["", "7"]}), "{machine}");
+    let answer = lab.get(ADMIN, "/api/v1/audit?object=nonsense").await;
+    assert!(
+        answer
+            .refusal()
+            .starts_with("400 SchemaError: object: \"nonsense\" is none; the nouns are arch, bmc")
+    );
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_token_and_tells_nothing_after() {
+    let lab = Lab::start().await;
+    let body = r#"{"description": "for a wall", "scope": "admin"}"#;
+    let token = lab.expect(201, ADMIN, "POST", "/api/v1/token", body).await;
+    let request = lab.request("GET", "/api/v1/audit/stream");
+    let response = request.header("authorization", token["token"].as_str().unwrap()).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    lab.expect(204, ADMIN, "DELETE", &format!("/api/v1/token/{}", token["id"]), "").await;
+    make(&lab, &["secret-project"]).await;
+    let rest =
+        tokio::time::timeout(Duration::from_secs(20), response.text()).await.expect("it ends").unwrap();
+    assert!(!rest.contains("secret-project") && !rest.contains("for a wall"), "{rest}");
     lab.stop().await;
 }

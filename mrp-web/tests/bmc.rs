@@ -51,7 +51,7 @@ async fn refusals_say_what_is_wrong() {
         "{}",
     )
     .await;
-    lab.refused("403 InvalidUsage: Forbidden", ALICE, "GET", "/api/v1/bmc", "").await;
+    lab.refused("403 InvalidUsage: only an admin may do this", ALICE, "GET", "/api/v1/bmc", "").await;
     let answer = lab.ask(ADMIN, "DELETE", "/api/v1/bmc/1", "").await;
     assert!(answer.refusal().starts_with("409 IntegrityError: still in use by"), "{answer:?}");
     lab.stop().await;

@@ -160,7 +160,14 @@ async fn giving_back_cuts_the_console() {
     }
     assert_eq!(Socket::try_open(&lab, &unused, &[]).await.err(), Some(401));
     assert_eq!(Socket::try_open(&lab, WS, &[("authorization", ALICE)]).await.err(), Some(403));
-    lab.refused("403 InvalidUsage: Forbidden", ALICE, "GET", LOG, "").await;
+    lab.refused(
+        "403 InvalidUsage: you do not hold this machine: only its holders and admins may do this",
+        ALICE,
+        "GET",
+        LOG,
+        "",
+    )
+    .await;
     lab.stop().await;
 }
 
@@ -232,7 +239,14 @@ async fn the_record_comes_as_text_as_lines_and_as_objects() {
     assert_eq!(lines[2]["text"], "login: \x1b[1mroot\r\n");
     let until = lab.get(ALICE, &format!("{LOG}?until=2000-01-01T00:00:00Z")).await;
     assert_eq!((until.status, until.text.as_str()), (200, ""));
-    lab.refused("403 InvalidUsage: Forbidden", BOB, "GET", LOG, "").await;
+    lab.refused(
+        "403 InvalidUsage: you do not hold this machine: only its holders and admins may do this",
+        BOB,
+        "GET",
+        LOG,
+        "",
+    )
+    .await;
     for (query, words) in [
         ("format=xml", "format: text or ndjson is needed"),
         ("since=yesterday", "since: a time of RFC 3339 is needed"),

@@ -159,8 +159,22 @@ async fn an_image_in_use_stays_and_one_removed_takes_its_file_along() {
     let answer = upload(&lab, BOB, multipart(Q, b"filename=\"own\"", b"bob's own")).await;
     let path = format!("/api/v1/image/{}", answer.json()["id"]);
     let with = lab.files().len();
-    lab.refused("403 InvalidUsage: Forbidden", ALICE, "GET", &format!("{path}/detail"), "").await;
-    lab.refused("403 InvalidUsage: Forbidden", ALICE, "DELETE", &path, "").await;
+    lab.refused(
+        "403 InvalidUsage: the image is private: only its owner and admins may use it",
+        ALICE,
+        "GET",
+        &format!("{path}/detail"),
+        "",
+    )
+    .await;
+    lab.refused(
+        "403 InvalidUsage: only the owner of the image and admins may change it",
+        ALICE,
+        "DELETE",
+        &path,
+        "",
+    )
+    .await;
     lab.expect(204, BOB, "DELETE", &path, "").await;
     assert_eq!(lab.files().len(), with - 1);
     let words = "409 IntegrityError: image alice/linux.11 is still in use by machines lab.node-1";
@@ -183,7 +197,14 @@ async fn a_newer_image_takes_the_place_of_an_older_one() {
         (Some(true), Some(false))
     );
     let path = "/api/v1/image/2/replace";
-    lab.refused("403 InvalidUsage: Forbidden", BOB, "POST", path, &body).await;
+    lab.refused(
+        "403 InvalidUsage: the image is private: only its owner and admins may use it",
+        BOB,
+        "POST",
+        path,
+        &body,
+    )
+    .await;
     lab.refused("404 InvalidUsage: image not found", ALICE, "POST", path, r#"{"by": 4294967297}"#).await;
     let same = lab.ask(ALICE, "POST", path, r#"{"by": 2}"#).await;
     assert_eq!(

@@ -43,7 +43,7 @@ async fn refusals_say_what_is_wrong() {
     post("400 InvalidUsage: no such BMC: b", r#"{"name": "m", "arch": "arm64", "bmc": "b"}"#).await;
     post("400 SchemaMissingKeyError: missing field `arch`", r#"{"name": "m"}"#).await;
     post(
-        "400 SchemaWrongKeyError: unknown field `bcm`, expected one of `name`, `arch`, `subarch`, `bmc`, `bmc_info`",
+        "400 SchemaWrongKeyError: unknown field `bcm`, expected one of `name`, `arch`, `subarch`, `bmc`, `bmc_info`, `interfaces`",
         r#"{"name": "m", "arch": "arm64", "bcm": "sim"}"#,
     )
     .await;
@@ -57,8 +57,14 @@ async fn refusals_say_what_is_wrong() {
     lab.refused("404 InvalidUsage: machine not found", BOB, "PATCH", "/api/v1/machine/99", "{}").await;
     lab.refused("404 InvalidUsage: machine not found", ADMIN, "DELETE", "/api/v1/machine/99", "").await;
     lab.refused("404 InvalidUsage: machine not found", ADMIN, "GET", "/api/v1/machine/99/detail", "").await;
-    lab.refused("403 InvalidUsage: Forbidden", BOB, "PUT", "/api/v1/machine/1", r#"{"kernel_opts": ""}"#)
-        .await;
+    lab.refused(
+        "403 InvalidUsage: you do not hold this machine: only its holders and admins may do this",
+        BOB,
+        "PUT",
+        "/api/v1/machine/1",
+        r#"{"kernel_opts": ""}"#,
+    )
+    .await;
     lab.stop().await;
 }
 
@@ -101,5 +107,61 @@ async fn of_many_who_reserve_the_same_machine_one_gets_it() {
     let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 404, 404, 404, 404, 404, 404, 404]);
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_machine_is_made_with_its_interfaces_or_not_at_all() {
+    let lab = Lab::start().await;
+    let new = |name: &str, macs: &[&str]| {
+        let plug = |(number, mac): (usize, &&str)| json!({"mac": mac, "identifier": format!("eth{number}"), "network": "lab"});
+        let interfaces: Vec<_> = macs.iter().enumerate().map(plug).collect();
+        json!({"name": name, "arch": "arm64", "interfaces": interfaces}).to_string()
+    };
+    let path = "/api/v1/machine";
+    let taken = new("half", &["52:54:00:00:03:01", "52:54:00:00:00:01"]);
+    let words = "409 IntegrityError: 52:54:00:00:00:01 is taken already, by machine lab.node-1";
+    lab.refused(words, ADMIN, "POST", path, &taken).await;
+    let group = new("half", &["52:54:00:00:03:01", "01:00:5e:00:00:01"]);
+    let words = "400 SchemaError: mac: 01:00:5e:00:00:01 is no network card's address, but a group's or none";
+    lab.refused(words, ADMIN, "POST", path, &group).await;
+    let twice = r#"{"name": "half", "arch": "arm64", "interfaces": [
+        {"mac": "52:54:00:00:03:01", "identifier": "a"}, {"mac": "52:54:00:00:03:02", "identifier": "a"}]}"#;
+    lab.refused("409 IntegrityError: two interfaces are called a", ADMIN, "POST", path, twice).await;
+    let found =
+        lab.expect(200, ADMIN, "GET", "/api/v1/machine?show_all=true&q=(%3D%20name%20%22half%22)", "");
+    assert_eq!(found.await.as_array().map(Vec::len), Some(0), "nothing is left of it");
+    let made = new("whole", &["52:54:00:00:03:01", "52:54:00:00:03:02"]);
+    let made = lab.expect(201, ADMIN, "POST", path, &made).await;
+    let interfaces = lab.get(ADMIN, &format!("{path}/{}/interface", made["id"])).await.json();
+    let macs: Vec<_> = interfaces.as_array().unwrap().iter().map(|found| found["mac"].clone()).collect();
+    assert_eq!(macs, ["52:54:00:00:03:01", "52:54:00:00:03:02"]);
+    assert_eq!(
+        (interfaces[1]["identifier"].as_str(), interfaces[1]["network_name"].as_str()),
+        (Some("eth1"), Some("lab"))
+    );
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_can_be_told_from_an_id_and_from_another_name() {
+    let lab = Lab::start().await;
+    for (name, words) in [
+        ("17", "\"17\": of digits alone it would look like an id; put a letter in"),
+        ("  ", "\"  \": it begins or ends with a blank"),
+        ("../..", "\"../..\": it has no letter and no digit"),
+        ("a\u{202e}b", "\"a\\u{202e}b\": it has a character that is not seen"),
+    ] {
+        for (path, body) in [
+            ("/api/v1/machine", json!({"name": name, "arch": "arm64"})),
+            ("/api/v1/arch", json!({"name": name})),
+            ("/api/v1/network", json!({"name": name, "subnet": "10.9.0.0/24"})),
+            ("/api/v1/bmc", json!({"name": name, "address": "10.9.0.1"})),
+            ("/api/v1/preseed", json!({"name": name, "type": "preseed", "content": ""})),
+        ] {
+            let refused = format!("400 SchemaError: name: {words}");
+            lab.refused(&refused, ADMIN, "POST", path, &body.to_string()).await;
+        }
+    }
     lab.stop().await;
 }

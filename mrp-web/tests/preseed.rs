@@ -24,8 +24,22 @@ async fn all_kinds_are_made_and_a_preview_shows_what_a_machine_would_get() {
     .await;
     let words = "400 SchemaError: machine: a machine's id is needed";
     lab.refused(words, ALICE, "GET", "/api/v1/preseed/3/render", "").await;
-    lab.refused("403 InvalidUsage: Forbidden", BOB, "GET", "/api/v1/preseed/3/render?machine=1", "").await;
-    lab.refused("403 InvalidUsage: Forbidden", BOB, "GET", "/api/v1/preseed/1/render?machine=1", "").await;
+    lab.refused(
+        "403 InvalidUsage: you do not hold this machine: only its holders and admins may do this",
+        BOB,
+        "GET",
+        "/api/v1/preseed/3/render?machine=1",
+        "",
+    )
+    .await;
+    lab.refused(
+        "403 InvalidUsage: the answer file is private: only its owner and admins may use it",
+        BOB,
+        "GET",
+        "/api/v1/preseed/1/render?machine=1",
+        "",
+    )
+    .await;
     lab.stop().await;
 }
 
@@ -70,7 +84,14 @@ async fn what_is_not_saved_is_previewed_too() {
     let rendered = lab.expect(200, ALICE, "POST", path, body).await;
     let text = rendered["text"].as_str().unwrap();
     assert!(text.starts_with("lab-node-1 http://") && text.ends_with("/phone-home/preview"), "{text}");
-    lab.refused("403 InvalidUsage: Forbidden", BOB, "POST", path, body).await;
+    lab.refused(
+        "403 InvalidUsage: you do not hold this machine: only its holders and admins may do this",
+        BOB,
+        "POST",
+        path,
+        body,
+    )
+    .await;
     lab.refused(
         "404 InvalidUsage: machine not found",
         ALICE,
@@ -109,8 +130,22 @@ async fn lint_names_the_line() {
     assert_eq!(found["findings"][0]["severity"], "warning");
     let of_machine = r#"{"content": "x", "type": "agama", "machine": 1}"#;
     lab.expect(200, ALICE, "POST", path, of_machine).await;
-    lab.refused("403 InvalidUsage: Forbidden", BOB, "POST", path, of_machine).await;
-    lab.refused("403 InvalidUsage: Forbidden", BOB, "GET", "/api/v1/preseed/1/lint", "").await;
+    lab.refused(
+        "403 InvalidUsage: you do not hold this machine: only its holders and admins may do this",
+        BOB,
+        "POST",
+        path,
+        of_machine,
+    )
+    .await;
+    lab.refused(
+        "403 InvalidUsage: the answer file is private: only its owner and admins may use it",
+        BOB,
+        "GET",
+        "/api/v1/preseed/1/lint",
+        "",
+    )
+    .await;
     let refused = lab.ask(ALICE, "POST", path, r#"{"content": "x", "type": "winnt.sif"}"#).await;
     assert_eq!(refused.status, 400, "{refused:?}");
     lab.stop().await;
@@ -139,7 +174,14 @@ async fn versions_are_kept_with_who_saved_them_and_come_back() {
     assert_eq!((&listed[1]["version"], &listed[1]["saved_by"]), (&1.into(), &"alice".into()));
     let first = lab.expect(200, BOB, "GET", &format!("{versions}/1"), "").await;
     assert_eq!((&first["content"], &first["version"]), (&"one".into(), &1.into()));
-    lab.refused("403 InvalidUsage: Forbidden", BOB, "POST", &versions, r#"{"restore": 1}"#).await;
+    lab.refused(
+        "403 InvalidUsage: only the owner of the answer file and admins may change it",
+        BOB,
+        "POST",
+        &versions,
+        r#"{"restore": 1}"#,
+    )
+    .await;
     let restored = lab.expect(201, ALICE, "POST", &versions, r#"{"restore": 1}"#).await;
     assert_eq!(restored["content"], "one");
     let listed = lab.expect(200, ALICE, "GET", &versions, "").await;
@@ -151,6 +193,13 @@ async fn versions_are_kept_with_who_saved_them_and_come_back() {
         .await;
     lab.refused("404 NotFound: 404: Not Found", ALICE, "GET", &format!("{versions}/x"), "").await;
     lab.refused("404 InvalidUsage: preseed not found", ALICE, "GET", "/api/v1/preseed/99/version", "").await;
-    lab.refused("403 InvalidUsage: Forbidden", BOB, "GET", "/api/v1/preseed/1/version", "").await;
+    lab.refused(
+        "403 InvalidUsage: the answer file is private: only its owner and admins may use it",
+        BOB,
+        "GET",
+        "/api/v1/preseed/1/version",
+        "",
+    )
+    .await;
     lab.stop().await;
 }

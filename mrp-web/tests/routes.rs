@@ -91,7 +91,7 @@ async fn what_is_for_admins_is_for_nobody_else() {
         let path = route.path.replace("{id}", "1").replace("{interface}", "1");
         let path = path.replace("{mac}", "52:54:00:cc:00:01");
         let answer = lab.ask(BOB, route.method, &path, body(route.operation)).await;
-        assert_eq!(answer.refusal(), "403 InvalidUsage: Forbidden", "{route:?}");
+        assert_eq!(answer.refusal(), "403 InvalidUsage: only an admin may do this", "{route:?}");
     }
     lab.stop().await;
 }

@@ -20,7 +20,14 @@ async fn a_run_starts_is_seen_and_is_cancelled() {
         answer.refusal().starts_with("409 IntegrityError: machine lab.node-1 is being provisioned by alice"),
         "{answer:?}"
     );
-    lab.refused("403 InvalidUsage: Forbidden", BOB, "POST", &format!("{path}/cancel"), "").await;
+    lab.refused(
+        "403 InvalidUsage: you do not hold this machine: only its holders and admins may do this",
+        BOB,
+        "POST",
+        &format!("{path}/cancel"),
+        "",
+    )
+    .await;
     let ended = lab.expect(200, ALICE, "POST", &format!("{path}/cancel"), "").await;
     assert_eq!(
         (ended["status"].as_str(), ended["verdict"].as_str()),
@@ -63,7 +70,14 @@ async fn refusals_say_what_is_wrong() {
         r#"{"machine": "1"}"#,
     )
     .await;
-    lab.refused("403 InvalidUsage: Forbidden", BOB, "POST", "/api/v1/run", r#"{"machine": 1}"#).await;
+    lab.refused(
+        "403 InvalidUsage: you do not hold this machine: only its holders and admins may do this",
+        BOB,
+        "POST",
+        "/api/v1/run",
+        r#"{"machine": 1}"#,
+    )
+    .await;
     lab.refused("404 InvalidUsage: run not found", ADMIN, "GET", "/api/v1/run/99", "").await;
     lab.refused("404 InvalidUsage: run not found", ADMIN, "POST", "/api/v1/run/99/cancel", "").await;
     lab.refused(

@@ -19,7 +19,7 @@ pub struct Audit {
     /// Only what this user did
     #[arg(long, value_name = "USER")]
     actor: Option<String>,
-    /// Only what was done to this noun: machine, user, image, …
+    /// Only what was done to this noun: machine, interface, user, token, session, image, …
     #[arg(long, value_name = "NOUN")]
     object: Option<String>,
     /// Only what was done to objects of this name
@@ -48,12 +48,14 @@ impl Audit {
         parameters.extend(self.since.map(|since| ("since", since.to_string())));
         let mut past = parameters.clone();
         past.extend(self.after.map(|after| ("after", after.to_string())));
-        past.push(("last", self.last.to_string()));
+        // One at least: a stream begins after the last one.
+        past.push(("last", self.last.max(1).to_string()));
         let entries: Vec<AuditEntry> = session.client.query("/audit", &past).await?;
+        let shown = if self.last == 0 { &[] } else { &*entries };
         if !self.follow {
-            return list(session, &entries);
+            return list(session, shown);
         }
-        entries.iter().try_for_each(|entry| show(session, entry))?;
+        shown.iter().try_for_each(|entry| show(session, entry))?;
         let mut stream = EventStream::open(&session.client, parameters, entries.last());
         loop {
             show(session, &stream.next().await?)?;

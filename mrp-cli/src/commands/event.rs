@@ -68,21 +68,23 @@ impl Shown {
         parameters.extend(self.run.map(|run| ("run", run.to_string())));
         parameters.extend(self.kind.map(|kind| ("kind", kind.as_str().to_owned())));
         let mut past = parameters.clone();
-        past.push(("last", self.last.to_string()));
+        // One at least: a stream begins after the last one.
+        past.push(("last", self.last.max(1).to_string()));
         let events: Vec<Event> = session.client.query("/event", &past).await?;
+        let past = if self.last == 0 { &[] } else { &*events };
         if session.output == Format::Json && !self.follow {
-            return session.output.list(&events, &[]);
+            return session.output.list(past, &[]);
         }
         let machines: Vec<api::Machine> = session.client.list("/machine?show_all=true", &[]).await?;
         let words = |event: &Event| words(event, &machines);
         if !self.follow {
-            return events.iter().try_for_each(|event| line(words(event)));
+            return past.iter().try_for_each(|event| line(words(event)));
         }
         let show = |event: &Event| match session.output {
             Format::Json => json_line(event),
             Format::Table => line(words(event)),
         };
-        events.iter().try_for_each(show)?;
+        past.iter().try_for_each(show)?;
         let mut stream = EventStream::open(&session.client, parameters, events.last());
         loop {
             show(&stream.next().await?)?;

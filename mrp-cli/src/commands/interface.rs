@@ -186,6 +186,10 @@ fn address(text: &str) -> Result<String, String> {
 
 impl Set {
     async fn run(self, session: &Session) -> Result<()> {
+        if self.kind == Some(Kind::Dynamic) && self.address.is_some() {
+            let message = "--type dynamic takes an address from the pool; leave --address out, or --type";
+            bail!(Usage(message.into()));
+        }
         let machine = resolve::machine(&session.client, &self.machine).await?;
         let interface = resolve::interface(&session.client, &machine, &self.interface).await?;
         let kind = self.kind.or(self.address.as_ref().map(|_| Kind::Reserved));

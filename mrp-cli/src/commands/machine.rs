@@ -1,8 +1,9 @@
 //! `mrp machine` and `mrp state`.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use mrp_core::api;
+use mrp_core::service::machines::NOT_HELD;
 use serde_json::{Map, Value, json};
 
 use crate::client::{Client, ClientError};
@@ -50,8 +51,9 @@ impl MachineCommand {
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct List {
-    /// Those that match: s-expressions over name, arch, subarch, bmc_type, state, power, free,
-    /// reserved_by, tag, interface_count, assignee_count
+    /// Those that match: (OPERATION VALUE VALUE), with the operations and or = != > >= < <= =~ (the second text
+    /// occurs in the first) and the values "text", 12, t, nil, or name, arch, subarch, bmc_type, state, power, free,
+    /// reserved_by, tag, interface_count, assignee_count of the machine
     #[arg(short, long)]
     query: Option<String>,
     /// Those that have this tag; may be repeated
@@ -222,18 +224,8 @@ impl Add {
             interfaces.push(mac.resolve(client).await?);
         }
         let Self { name, bmc_info, .. } = self;
-        let machine = api::NewMachine { name, arch, subarch, bmc, bmc_info };
+        let machine = api::NewMachine { name, arch, subarch, bmc, bmc_info, interfaces };
         let machine: api::Machine = client.post("/machine", &machine).await?;
-        for interface in &interfaces {
-            let added =
-                client.post::<api::Interface>(&format!("/machine/{}/interface", machine.id), interface).await;
-            if let Err(error) = added {
-                // All or nothing: half a machine would be in the way of the next attempt.
-                client.delete(&format!("/machine/{}", machine.id)).await?;
-                return Err(error)
-                    .with_context(|| format!("interface {}; the machine was not added", interface.mac));
-            }
-        }
         session.output.done(&machine, format!("machine {} was added", machine.name))
     }
 }
@@ -365,7 +357,10 @@ impl Set {
 /// Tells whoever does not hold a machine how to get it.
 pub(super) fn not_held(error: ClientError, machine: &str) -> anyhow::Error {
     let hint = format!("you do not hold {machine}; get it first: mrp reserve {machine}");
-    if error.status() == Some(403) { anyhow::Error::new(error).context(hint) } else { error.into() }
+    match &error {
+        ClientError::Refused { message, .. } if message == NOT_HELD => anyhow::Error::msg(hint),
+        _ => error.into(),
+    }
 }
 
 /// Remove a machine (admins)

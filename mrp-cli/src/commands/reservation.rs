@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::client::{Client, ClientError};
 use crate::commands::{Session, assignment, time};
+use crate::exit::Usage;
 use crate::resolve::{self, quoted};
 
 /// Take a free machine
@@ -13,6 +14,7 @@ use crate::resolve::{self, quoted};
 /// Examples:
 ///   mrp reserve node-01 --reason "kernel bisect"
 ///   mrp reserve --query '(= arch "arm64")' --until 3d
+///   mrp reserve --query '(= free t)'      (any)
 ///   mrp reserve node-01 --for alice      (admins; whoever holds it)
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -37,6 +39,9 @@ pub struct Reserve {
 impl Reserve {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
         let client = &session.client;
+        if self.query.as_ref().is_some_and(|query| query.trim().is_empty()) {
+            bail!(Usage("the query is empty; for any free machine say --query '(= free t)'".into()));
+        }
         let wanted = match &self.machine {
             Some(name) => Some(resolve::machine(client, name).await?),
             None => None,

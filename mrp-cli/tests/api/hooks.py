@@ -48,6 +48,9 @@ ACCEPTED = [
     ("render_preseed", "positive_data_acceptance", 400, "a made-up template may have a syntax error"),
     ("render_unsaved_preseed", "positive_data_acceptance", 400, "a made-up template may have a syntax error"),
     ("set_user", "positive_data_acceptance", 400, "one's own new password needs the one of before"),
+    ("create_user", "positive_data_acceptance", 400, "a made-up SSH key is none"),
+    ("create_bmc", "positive_data_acceptance", 400, "an address is what the driver says"),
+    ("set_bmc", "positive_data_acceptance", 400, "an address is what the driver says"),
     ("create_network", "positive_data_acceptance", 400, "ranges have to lie inside the subnet, apart from each other"),
     ("set_network", "positive_data_acceptance", 400, "ranges have to lie inside the subnet, apart from each other"),
     ("begin_upload", "positive_data_acceptance", 400, "Upload-Metadata is a text to OpenAPI, and has keys and base64 to tus"),
@@ -252,6 +255,11 @@ def fill(name, case):
     for key, value in {**names, **ids}.items():
         if body.get(key) is not None:
             body[key] = value
+    for interface in body.get("interfaces", ()):
+        if isinstance(interface, dict) and interface.get("network") is not None:
+            interface["network"] = "lab"
+    if body.get("ssh_keys") and next(COUNTER) % 4:
+        body["ssh_keys"] = LAB["ssh_key"]
     if name == "upload_image":
         # The name of another part may break multipart, whatever the schema says of it.
         for key in set(body) - {"q", "file"}:

@@ -25,6 +25,7 @@ enabled = false
 """
 
 PASSWORD = "password-of-alice"
+SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHXtJ1gJcU7cMNkUp6K+1S2c0DmMYwzqY0x0c8y6M9oQ alice"
 
 
 def free_port():
@@ -139,7 +140,7 @@ class Server:
         return {
             "url": self.url, "machines_url": self.machines_url, "arch": arch, "subarch": subarch, "network": network, "preseed": preseed, "kernel": kernel,
             "initrd": initrd, "loader": loader, "machines": machines, "interfaces": interfaces, "bmcs": bmcs,
-            "users": {"admin": 1, "user": alice}, "password": PASSWORD, "bmc_addresses": self.bmcs,
+            "users": {"admin": 1, "user": alice}, "password": PASSWORD, "ssh_key": SSH_KEY, "bmc_addresses": self.bmcs,
             "tokens": {"admin": admins["token"], "user": alices["token"]},
             "token_ids": {"admin": admins["id"], "user": alices["id"]},
             "helper": token(self.token)["token"],

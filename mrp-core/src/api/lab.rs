@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::LINE;
+use super::{LINE, NAME};
 use crate::id::Timestamp;
 
 /// `GET /machine/{id}/tags`, answer of `PATCH /machine/{id}/tags`.
@@ -74,7 +74,7 @@ pub struct FreeAddresses {
 #[serde(deny_unknown_fields)]
 pub struct DiscoveredMachine {
     /// Unique name.
-    #[schemars(length(min = 1, max = 256), regex(pattern = LINE))]
+    #[schemars(length(min = 1, max = 256), regex(pattern = NAME))]
     pub name: String,
     /// Architecture's name.
     pub arch: String,

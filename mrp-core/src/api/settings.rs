@@ -4,7 +4,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{LINE, present};
+use super::{LINE, NAME, present};
 use crate::answer_file::AnswerFileKind;
 use crate::id::Timestamp;
 use crate::image::ImageKind;
@@ -162,7 +162,7 @@ pub struct InterfaceSettings {
     pub identifier: Option<Option<String>>,
     /// MAC address (admins).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "crate::mac::MacAddr")]
+    #[schemars(schema_with = "card")]
     pub mac: Option<String>,
     /// Network's name, or `null` (admins).
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
@@ -220,7 +220,7 @@ pub struct ImageSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NewPreseed {
     /// Unique name.
-    #[schemars(length(min = 2, max = 256), regex(pattern = LINE))]
+    #[schemars(length(min = 2, max = 256), regex(pattern = NAME))]
     pub name: String,
     /// The installer it is for.
     #[serde(rename = "type")]
@@ -246,7 +246,7 @@ pub struct NewPreseed {
 pub struct PreseedSettings {
     /// Unique name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", length(min = 2, max = 256), regex(pattern = LINE))]
+    #[schemars(with = "String", length(min = 2, max = 256), regex(pattern = NAME))]
     pub name: Option<String>,
     /// The installer it is for.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
@@ -300,4 +300,13 @@ fn address(_: &mut SchemaGenerator) -> Schema {
         {"type": "string", "const": "auto"},
         {"type": "null"},
     ]})
+}
+
+/// The MAC address of one card ([`MacAddr::is_of_a_card`](crate::mac::MacAddr::is_of_a_card)).
+pub(super) fn card(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "pattern": "^(?!00(?:[:-]00){5}$)[0-9A-Fa-f][02468ACEace](?:(?::[0-9A-Fa-f]{2}){5}|(?:-[0-9A-Fa-f]{2}){5})$",
+        "examples": ["52:54:00:12:34:56"],
+    })
 }

@@ -48,7 +48,10 @@ fn typed(expr: &Expr, terms: &mut usize) -> Result<Typed, Fault> {
     let (name, at) = name;
     let comparison = Comparison::from_name(name);
     if comparison.is_none() && !["and", "or", "=~"].contains(&name) {
-        return Err(Fault::new(at, format!("`{name}` is not a valid operation")));
+        return Err(Fault::new(
+            at,
+            format!("`{name}` is not a valid operation; there are and or = != > >= < <= =~"),
+        ));
     }
     *terms += if operands.is_empty() { 1 } else { operands.len() };
     if *terms > MAX_TERMS {

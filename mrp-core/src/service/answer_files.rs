@@ -7,10 +7,11 @@ use crate::answer_file::{AnswerFile, AnswerFileId, AnswerFileKind};
 use crate::error::Error;
 use crate::id::Id;
 use crate::image::Image;
-use crate::machine::{Addressing, InterfaceView, check_text};
+use crate::machine::{Addressing, InterfaceView, check_name, check_text};
 use crate::render::{AnswerContext, TemplateImage, TemplateInterface};
 use crate::service::Provisioner;
 use crate::service::expected::Expected;
+use crate::service::journal::{between, said};
 use crate::store::{BootFacts, StoreError};
 
 pub mod previews;
@@ -113,7 +114,11 @@ impl AnswerFiles<'_> {
     /// One answer file that one may use.
     pub async fn get(&self, actor: &Actor, id: AnswerFileId) -> Result<AnswerFileView, Error> {
         let file = self.load(id).await?;
-        if actor.may_use(file.owner, file.public) { self.view(file).await } else { Err(forbidden()) }
+        if actor.may_use(file.owner, file.public) {
+            self.view(file).await
+        } else {
+            Err(forbidden("the answer file is private: only its owner and admins may use it"))
+        }
     }
 
     /// Makes an answer file.
@@ -137,9 +142,10 @@ impl AnswerFiles<'_> {
             saved: self.0.now(),
             saved_by: actor.name.clone(),
         };
+        check_name(&empty.name, 2, 256)?;
         let file = self.changed(actor, empty, change)?;
         let journal =
-            self.0.draft(actor)?.audit("create", "preseed", &file.name, json!({"type": file.kind})).done();
+            self.0.draft(actor)?.audit("create", "preseed", &file.name, said(described(&file))).done();
         let file = self.0.store().insert_answer_file(&file, &journal).await?;
         self.view(file).await
     }
@@ -153,20 +159,16 @@ impl AnswerFiles<'_> {
     ) -> Result<AnswerFileView, Error> {
         let file = self.load(id).await?;
         if !actor.owns(file.owner) {
-            return Err(forbidden());
+            return Err(forbidden("only the owner of the answer file and admins may change it"));
         }
         self.1.check(file.revision)?;
         let old = file.clone();
         let file = self.changed(actor, file, change)?;
         // The versions have the contents; here they might show a secret to whoever may not read the file.
-        let changes = json!({
-            "name": [old.name, file.name],
-            "type": [old.kind, file.kind],
-            "description": [old.description, file.description],
-            "content": if old.content == file.content { "kept" } else { "changed" },
-            "known_good": [old.known_good, file.known_good],
-            "public": [old.public, file.public],
-        });
+        let mut changes = between(&described(&old), &described(&file));
+        if old.content != file.content {
+            changes["content"] = json!("changed");
+        }
         let journal = self.0.draft(actor)?.audit("update", "preseed", &file.name, changes).done();
         let file = self.1.settle(self.0.store().update_answer_file(&file, &journal).await, file.revision)?;
         self.view(file).await
@@ -176,10 +178,11 @@ impl AnswerFiles<'_> {
     pub async fn delete(&self, actor: &Actor, id: AnswerFileId) -> Result<(), Error> {
         let file = self.load(id).await?;
         if !actor.owns(file.owner) {
-            return Err(forbidden());
+            return Err(forbidden("only the owner of the answer file and admins may change it"));
         }
         self.1.check(file.revision)?;
-        let journal = self.0.draft(actor)?.audit("delete", "preseed", &file.name, Value::Null).done();
+        let journal =
+            self.0.draft(actor)?.audit("delete", "preseed", &file.name, said(described(&file))).done();
         let deleted = self.0.store().delete_answer_file(id, self.1.seen(), &journal).await;
         match self.1.overtaken(deleted, file.revision)? {
             Err(StoreError::InUse { .. }) => {
@@ -199,7 +202,10 @@ impl AnswerFiles<'_> {
         mut file: AnswerFile,
         change: AnswerFileChange,
     ) -> Result<AnswerFile, Error> {
-        file.name = change.name.unwrap_or(file.name);
+        if let Some(name) = change.name.filter(|name| *name != file.name) {
+            check_name(&name, 2, 256)?;
+            file.name = name;
+        }
         file.kind = change.kind.unwrap_or(file.kind);
         file.description = change.description.unwrap_or(file.description);
         if let Some(content) = change.content
@@ -209,7 +215,6 @@ impl AnswerFiles<'_> {
         }
         file.known_good = change.known_good.unwrap_or(file.known_good);
         file.public = change.public.unwrap_or(file.public);
-        check_text("name", &file.name, 2, 256)?;
         check_text("description", file.description.as_deref().unwrap_or(""), 0, 1024)?;
         check_content(file.content.as_deref().unwrap_or(""))?;
         Ok(file)
@@ -226,6 +231,17 @@ impl AnswerFiles<'_> {
         };
         Ok(AnswerFileView { answer_file, owner })
     }
+}
+
+/// What the audit log says of an answer file, its content apart.
+fn described(file: &AnswerFile) -> Value {
+    json!({
+        "name": file.name,
+        "type": file.kind,
+        "description": file.description,
+        "known_good": file.known_good,
+        "public": file.public,
+    })
 }
 
 fn check_content(content: &str) -> Result<(), Error> {

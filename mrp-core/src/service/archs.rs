@@ -7,9 +7,10 @@ use crate::arch::{Arch, ArchId, Subarch, SubarchId};
 use crate::error::Error;
 use crate::id::Id;
 use crate::image::{ImageId, ImageKind};
-use crate::machine::check_text;
+use crate::machine::{check_name, check_text};
 use crate::service::Provisioner;
 use crate::service::expected::Expected;
+use crate::service::journal::{between, of, said};
 use crate::store::MachineReference;
 
 /// Architectures and subarchitectures.
@@ -34,6 +35,12 @@ impl Provisioner {
     pub fn archs(&self) -> Archs<'_> {
         Archs(self, Expected::Any)
     }
+
+    /// What an architecture is called; nothing for one that is not there.
+    pub(crate) async fn arch_name(&self, id: ArchId) -> Result<Option<String>, Error> {
+        let archs = self.store().archs().await?;
+        Ok(archs.into_iter().find(|arch| arch.id == id).map(|arch| arch.name))
+    }
 }
 
 impl Archs<'_> {
@@ -57,10 +64,10 @@ impl Archs<'_> {
     /// Makes an architecture.
     pub async fn create(&self, actor: &Actor, name: &str, description: &str) -> Result<Arch, Error> {
         actor.require_admin()?;
-        check_text("name", name, 1, 64)?;
+        check_name(name, 1, 64)?;
         check_text("description", description, 0, 1024)?;
         let arch = Arch { id: Id::NEW, revision: 0, name: name.into(), description: description.into() };
-        let journal = self.0.draft(actor)?.audit("create", "arch", name, Value::Null).done();
+        let journal = self.0.draft(actor)?.audit("create", "arch", name, said(arch_described(&arch))).done();
         Ok(self.0.store().insert_arch(&arch, &journal).await?)
     }
 
@@ -73,26 +80,26 @@ impl Archs<'_> {
         description: &str,
     ) -> Result<Arch, Error> {
         actor.require_admin()?;
-        check_text("name", name, 1, 64)?;
         check_text("description", description, 0, 1024)?;
-        let archs = self.0.store().archs().await?;
-        let mut arch =
-            archs.into_iter().find(|arch| arch.id == id).ok_or_else(|| Error::not_found("arch", id))?;
+        let mut arch = self.load(id).await?;
         self.1.check(arch.revision)?;
-        let changes = json!({"name": [arch.name, name], "description": [arch.description, description]});
+        if arch.name != name {
+            check_name(name, 1, 64)?;
+        }
+        let old = arch_described(&arch);
         (arch.name, arch.description) = (name.into(), description.into());
+        let changes = between(&old, &arch_described(&arch));
         let journal = self.0.draft(actor)?.audit("update", "arch", name, changes).done();
         self.1.settle(self.0.store().update_arch(&arch, &journal).await, arch.revision)
     }
 
-    /// Removes an architecture that nothing uses.
+    /// Removes an architecture that nothing uses, and that has no subarchitectures.
     pub async fn delete(&self, actor: &Actor, id: ArchId) -> Result<(), Error> {
         actor.require_admin()?;
-        let archs = self.0.store().archs().await?;
-        let arch =
-            archs.into_iter().find(|arch| arch.id == id).ok_or_else(|| Error::not_found("arch", id))?;
+        let arch = self.load(id).await?;
         self.1.check(arch.revision)?;
-        let journal = self.0.draft(actor)?.audit("delete", "arch", &arch.name, Value::Null).done();
+        let changes = said(arch_described(&arch));
+        let journal = self.0.draft(actor)?.audit("delete", "arch", &arch.name, changes).done();
         let deleted = self.0.store().delete_arch(id, self.1.seen(), &journal).await;
         let deleted = self.1.overtaken(deleted, arch.revision)?;
         self.0.removed(deleted, MachineReference::Arch(id)).await
@@ -117,10 +124,11 @@ impl Archs<'_> {
         spec: SubarchSpec,
     ) -> Result<Subarch, Error> {
         actor.require_admin()?;
+        check_name(&spec.name, 1, 64)?;
         self.check(&spec).await?;
         let SubarchSpec { name, description, bootloader, efi_boot } = spec;
         let subarch = Subarch { id: Id::NEW, revision: 0, arch, name, description, bootloader, efi_boot };
-        let changes = json!({"bootloader": bootloader, "efiboot": efi_boot});
+        let changes = said(self.described(&subarch).await?);
         let journal = self.0.draft(actor)?.audit("create", "subarch", &subarch.name, changes).done();
         Ok(self.0.store().insert_subarch(&subarch, &journal).await?)
     }
@@ -137,17 +145,16 @@ impl Archs<'_> {
         self.check(&spec).await?;
         let mut subarch = self.subarch(actor, id).await?;
         self.1.check(subarch.revision)?;
+        if subarch.name != spec.name {
+            check_name(&spec.name, 1, 64)?;
+        }
         if self.by_name(actor, arch).await?.id != subarch.arch {
             return Err(Error::invalid("arch", "a subarchitecture stays with its architecture"));
         }
-        let changes = json!({
-            "name": [subarch.name, spec.name],
-            "description": [subarch.description, spec.description],
-            "bootloader": [subarch.bootloader, spec.bootloader],
-            "efiboot": [subarch.efi_boot, spec.efi_boot],
-        });
+        let old = self.described(&subarch).await?;
         (subarch.name, subarch.description) = (spec.name, spec.description);
         (subarch.bootloader, subarch.efi_boot) = (spec.bootloader, spec.efi_boot);
+        let changes = of(between(&old, &self.described(&subarch).await?), "arch", json!(arch));
         let journal = self.0.draft(actor)?.audit("update", "subarch", &subarch.name, changes).done();
         let updated = self.0.store().update_subarch(&subarch, &journal).await;
         let updated = self.1.settle(updated, subarch.revision)?;
@@ -160,14 +167,30 @@ impl Archs<'_> {
         actor.require_admin()?;
         let subarch = self.subarch(actor, id).await?;
         self.1.check(subarch.revision)?;
-        let journal = self.0.draft(actor)?.audit("delete", "subarch", &subarch.name, Value::Null).done();
+        let changes = said(self.described(&subarch).await?);
+        let journal = self.0.draft(actor)?.audit("delete", "subarch", &subarch.name, changes).done();
         let deleted = self.0.store().delete_subarch(id, self.1.seen(), &journal).await;
         let deleted = self.1.overtaken(deleted, subarch.revision)?;
         self.0.removed(deleted, MachineReference::Subarch(id)).await
     }
 
+    async fn load(&self, id: ArchId) -> Result<Arch, Error> {
+        let archs = self.0.store().archs().await?;
+        archs.into_iter().find(|arch| arch.id == id).ok_or_else(|| Error::not_found("arch", id))
+    }
+
+    /// What the audit log says of a subarchitecture.
+    async fn described(&self, subarch: &Subarch) -> Result<Value, Error> {
+        Ok(json!({
+            "name": subarch.name,
+            "arch": self.0.arch_name(subarch.arch).await?,
+            "description": subarch.description,
+            "bootloader": self.0.image_name(subarch.bootloader).await?,
+            "efiboot": subarch.efi_boot,
+        }))
+    }
+
     async fn check(&self, spec: &SubarchSpec) -> Result<(), Error> {
-        check_text("name", &spec.name, 1, 64)?;
         check_text("description", &spec.description, 0, 1024)?;
         let Some(id) = spec.bootloader else { return Ok(()) };
         let image = self.0.store().image(id).await?.ok_or_else(|| Error::not_found("image", id))?;
@@ -177,4 +200,9 @@ impl Archs<'_> {
             Err(Error::invalid("bootloader_id", format!("image {} is no bootloader", image.name)))
         }
     }
+}
+
+/// What the audit log says of an architecture.
+fn arch_described(arch: &Arch) -> Value {
+    json!({"name": arch.name, "description": arch.description})
 }

@@ -1,11 +1,10 @@
 //! Who holds which machine: reserving, assigning, giving back.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::actor::{Actor, forbidden};
+use crate::actor::{Actor, forbidden, nobody};
 use crate::error::Error;
 use crate::event::EventKind;
 use crate::id::{Id, Timestamp};
@@ -14,8 +13,9 @@ use crate::query::Condition;
 use crate::run::Observation;
 use crate::service::Provisioner;
 use crate::service::expected::Expected;
+use crate::service::journal::between;
 use crate::service::machines::MachineView;
-use crate::store::StoreError;
+use crate::store::{Held, StoreError};
 use crate::user::UserId;
 
 /// An assignment with its holder's name.
@@ -25,6 +25,35 @@ pub struct AssignmentView {
     pub assignment: Assignment,
     /// The holder's name.
     pub user: String,
+}
+
+/// Which assignment of a machine is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// The actor's own.
+    Own,
+    /// The one with this id.
+    Id(AssignmentId),
+}
+
+impl From<AssignmentId> for Whose {
+    fn from(id: AssignmentId) -> Self {
+        Whose::Id(id)
+    }
+}
+
+impl Whose {
+    fn find(self, actor: &Actor, assignments: &[Assignment]) -> Result<Assignment, Error> {
+        let is_meant = |assignment: &&Assignment| match self {
+            Whose::Own => Some(assignment.user) == actor.user,
+            Whose::Id(id) => assignment.id == id,
+        };
+        let missing = || match self {
+            Whose::Own => Error::not_found("assignee", "self"),
+            Whose::Id(id) => Error::not_found("assignee", id),
+        };
+        assignments.iter().find(is_meant).cloned().ok_or_else(missing)
+    }
 }
 
 /// How often the ends of assignments are looked at.
@@ -60,11 +89,11 @@ impl Assignments<'_> {
     }
 
     /// Who holds a machine.
-    pub async fn list(&self, _actor: &Actor, machine: MachineId) -> Result<Vec<AssignmentView>, Error> {
+    pub async fn list(&self, actor: &Actor, machine: MachineId) -> Result<Vec<AssignmentView>, Error> {
         self.0.load_machine(machine).await?;
         let mut views = Vec::new();
         for assignment in self.0.store().assignments(machine).await? {
-            views.push(self.view(assignment).await?);
+            views.push(self.view(actor, assignment).await?);
         }
         Ok(views)
     }
@@ -72,30 +101,20 @@ impl Assignments<'_> {
     /// One assignment of a machine.
     pub async fn get(
         &self,
-        _actor: &Actor,
+        actor: &Actor,
         machine: MachineId,
-        id: AssignmentId,
+        whose: impl Into<Whose>,
     ) -> Result<AssignmentView, Error> {
-        self.find(machine, |assignment| assignment.id == id, id).await
+        let assignments = self.0.store().assignments(machine).await?;
+        if assignments.is_empty() {
+            self.0.load_machine(machine).await?;
+        }
+        self.view(actor, whose.into().find(actor, &assignments)?).await
     }
 
     /// One's own assignment of a machine.
     pub async fn own(&self, actor: &Actor, machine: MachineId) -> Result<AssignmentView, Error> {
-        self.find(machine, |assignment| Some(assignment.user) == actor.user, "self").await
-    }
-
-    async fn find(
-        &self,
-        machine: MachineId,
-        wanted: impl Fn(&Assignment) -> bool,
-        name: impl fmt::Display,
-    ) -> Result<AssignmentView, Error> {
-        let found = self.0.store().assignments(machine).await?.into_iter().find(wanted);
-        if let Some(found) = found {
-            return self.view(found).await;
-        }
-        self.0.load_machine(machine).await?;
-        Err(Error::not_found("assignee", name))
+        self.get(actor, machine, Whose::Own).await
     }
 
     /// Takes the first free machine that matches the query, sorted by id, for as long as is said. Exactly one of several
@@ -107,7 +126,7 @@ impl Assignments<'_> {
         reason: &str,
         until: Option<Timestamp>,
     ) -> Result<MachineView, Error> {
-        let user = actor.user.ok_or_else(forbidden)?;
+        let user = actor.user.ok_or_else(nobody)?;
         let assignment = self.fresh(Id::NEW, user, reason, until)?;
         let condition = Condition::parse(query)?;
         let data = json!({"user": actor.name, "reason": reason, "until": until});
@@ -144,7 +163,7 @@ impl Assignments<'_> {
             other => other.into(),
         })?;
         self.0.announce();
-        self.view(stored).await
+        self.view(actor, stored).await
     }
 
     /// Changes the reason of an assignment, and where it is said when it ends: its holder or an admin.
@@ -152,20 +171,21 @@ impl Assignments<'_> {
         &self,
         actor: &Actor,
         machine: MachineId,
-        id: AssignmentId,
+        whose: impl Into<Whose>,
         reason: &str,
         until: Option<Option<Timestamp>>,
     ) -> Result<AssignmentView, Error> {
-        let mut found = self.get(actor, machine, id).await?.assignment;
+        let mut found = self.get(actor, machine, whose).await?.assignment;
         if !actor.owns(Some(found.user)) {
-            return Err(forbidden());
+            return Err(forbidden("only its holder and admins may change an assignment"));
         }
         self.1.check(found.revision)?;
         let name = self.0.load_machine(machine).await?.name;
         let until = until.unwrap_or(found.until);
         let wanted = self.fresh(machine, found.user, reason, until.filter(|_| until != found.until))?;
         let text = if until == found.until { "reason changed" } else { "end changed" };
-        let changes = json!({"reason": [found.reason, reason], "until": [found.until, until]});
+        let before = json!({"reason": found.reason, "until": found.until});
+        let changes = between(&before, &json!({"reason": reason, "until": until}));
         let draft = self.0.draft(actor)?.audit("explain", "machine", &name, changes);
         (found.reason, found.until) = (wanted.reason, until);
         let data = json!({"reason": reason, "until": until});
@@ -173,31 +193,41 @@ impl Assignments<'_> {
         let written = self.0.store().update_assignment(&found, &draft.done()).await;
         let stored = self.1.settle(written, found.revision)?;
         self.0.announce();
-        self.view(stored).await
+        self.view(actor, stored).await
     }
 
     /// Gives a machine back: its holder, or an admin. What the holder had ends at once: their run is cancelled; with the
     /// last holder netboot and the boot device are reset, and no boot token of before is valid any more.
-    pub async fn give_back(&self, actor: &Actor, machine: MachineId, id: AssignmentId) -> Result<(), Error> {
+    pub async fn give_back(
+        &self,
+        actor: &Actor,
+        machine: MachineId,
+        whose: impl Into<Whose>,
+    ) -> Result<(), Error> {
         actor.require_write()?;
-        let found = self.get(actor, machine, id).await?;
-        if !actor.owns(Some(found.assignment.user)) {
-            return Err(forbidden());
+        let held = self.held(machine).await?;
+        let found = whose.into().find(actor, &held.assignments)?;
+        if !actor.owns(Some(found.user)) {
+            return Err(forbidden("only its holder and admins may end an assignment"));
         }
-        self.1.check(found.assignment.revision)?;
+        self.1.check(found.revision)?;
+        let found = self.view(actor, found).await?;
         let (service, actor) = (self.0.clone(), actor.clone());
-        let give_back =
-            async move { Assignments(&service, Expected::Any).end(&actor, &found, End::GivenBack).await };
+        let give_back = async move {
+            Assignments(&service, Expected::Any).end(&actor, &found, held, End::GivenBack).await
+        };
         self.0.run_to_end(give_back).await
     }
 
     /// Gives back what is held for longer than was said. One that cannot be given back now is tried again with the next.
     pub(crate) async fn end_overdue(&self) -> Result<(), Error> {
         for assignment in self.0.store().overdue_assignments(self.0.now(), OVERDUE).await? {
-            let found = self.view(assignment).await?;
+            let found = self.view(&Actor::system(), assignment).await?;
             let (service, machine) = (self.0.clone(), found.assignment.machine);
             let end = async move {
-                Assignments(&service, Expected::Any).end(&Actor::system(), &found, End::Over).await
+                let assignments = Assignments(&service, Expected::Any);
+                let held = assignments.held(machine).await?;
+                assignments.end(&Actor::system(), &found, held, End::Over).await
             };
             match self.0.run_to_end(end).await {
                 // Somebody gave it back in the same moment.
@@ -221,8 +251,20 @@ impl Assignments<'_> {
         });
     }
 
-    async fn end(&self, actor: &Actor, found: &AssignmentView, end: End) -> Result<(), Error> {
-        let (id, machine) = (found.assignment.id, found.assignment.machine);
+    async fn held(&self, machine: MachineId) -> Result<Held, Error> {
+        let held = self.0.store().held(machine).await?;
+        held.ok_or_else(|| Error::not_found("machine", machine))
+    }
+
+    /// Ends an assignment of a machine that was seen so a moment ago.
+    async fn end(
+        &self,
+        actor: &Actor,
+        found: &AssignmentView,
+        mut held: Held,
+        end: End,
+    ) -> Result<(), Error> {
+        let (id, machine, holder) = (found.assignment.id, found.assignment.machine, found.assignment.user);
         let (how, text) = match end {
             End::GivenBack => ("gave the machine back", format!("given back by {}", found.user)),
             End::Over => {
@@ -230,12 +272,9 @@ impl Assignments<'_> {
             }
         };
         for _ in 0..8 {
-            let facts = self.0.store().boot_facts(machine).await?;
-            let facts = facts.ok_or_else(|| Error::not_found("machine", machine))?;
-            let holder = found.assignment.user;
-            let last = facts.holders.iter().all(|other| other.id == holder);
-            let mut row = facts.machine;
-            if let Some(run) = facts.run
+            let last = held.assignments.iter().all(|other| other.user == holder);
+            let mut row = held.machine;
+            if let Some(run) = held.run
                 && (last || run.user == Some(holder))
             {
                 let how = format!("cancelled: {} {how}", found.user);
@@ -251,7 +290,7 @@ impl Assignments<'_> {
             let draft = self.0.draft(actor)?.audit("release", "machine", &row.name, data.clone());
             let draft = draft.event(Some(machine), None, EventKind::Assignment, text.clone(), data);
             match self.0.store().end_assignment(id, &row, &draft.done()).await {
-                Err(StoreError::Stale) => {}
+                Err(StoreError::Stale) => held = self.held(machine).await?,
                 Err(error) => return Err(error.into()),
                 Ok(()) => {
                     self.0.announce();
@@ -278,8 +317,11 @@ impl Assignments<'_> {
         Ok(Assignment { id: Id::NEW, revision: 0, machine, user, reason: reason.to_owned(), since, until })
     }
 
-    async fn view(&self, assignment: Assignment) -> Result<AssignmentView, Error> {
-        let user = self.0.store().user(assignment.user).await?.map_or_else(String::new, |user| user.name);
+    async fn view(&self, actor: &Actor, assignment: Assignment) -> Result<AssignmentView, Error> {
+        let user = match actor.user == Some(assignment.user) {
+            true => actor.name.clone(),
+            false => self.0.store().user(assignment.user).await?.map_or_else(String::new, |user| user.name),
+        };
         Ok(AssignmentView { assignment, user })
     }
 }

@@ -11,6 +11,7 @@ use crate::event::AuditEntry;
 use crate::machine::check_text;
 use crate::service::Provisioner;
 use crate::service::events::{Events, MOST};
+use crate::service::journal::OBJECTS;
 use crate::store::AuditFilter;
 
 /// How often a follower looks where no event has told it to.
@@ -65,6 +66,10 @@ impl AuditFollower {
 }
 
 fn check(filter: &AuditFilter) -> Result<(), Error> {
+    if let Some(object) = filter.object.as_deref().filter(|object| !OBJECTS.contains(object)) {
+        let message = format!("{object:?} is none; the nouns are {}", OBJECTS.join(", "));
+        return Err(Error::invalid("object", message));
+    }
     for (field, text) in [("actor", &filter.actor), ("object", &filter.object), ("name", &filter.name)] {
         check_text(field, text.as_deref().unwrap_or(""), 0, 1024)?;
     }

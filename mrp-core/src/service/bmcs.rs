@@ -11,10 +11,11 @@ use crate::error::Error;
 use crate::governor::Governed;
 use crate::health::BmcHealth;
 use crate::id::Id;
-use crate::machine::{Machine, check_text};
+use crate::machine::{Machine, check_name, check_text};
 use crate::peer::{PeerAct, PeerActor, PeerAnswer};
 use crate::secret::Secret;
 use crate::service::expected::Expected;
+use crate::service::journal::{between, said};
 use crate::service::{Provisioner, lock};
 use crate::store::MachineReference;
 
@@ -144,11 +145,13 @@ impl Bmcs<'_> {
     /// Makes a BMC. It need not be reachable.
     pub async fn create(&self, actor: &Actor, spec: BmcSpec) -> Result<BmcEntry, Error> {
         actor.require_admin()?;
-        self.check(&spec)?;
+        self.check(&spec, None)?;
+        let password = spec.password.clone().unwrap_or_default();
+        self.try_to_open(&spec, password.clone()).await?;
         let entry = BmcEntry {
             id: Id::NEW,
             revision: 0,
-            sealed_password: self.0.0.key.seal(&spec.password.unwrap_or_default()),
+            sealed_password: self.0.0.key.seal(&password),
             name: spec.name,
             address: spec.address,
             driver: spec.driver,
@@ -156,7 +159,7 @@ impl Bmcs<'_> {
             privilege: spec.privilege,
             options: spec.options,
         };
-        let changes = json!({"address": entry.address, "driver": entry.driver});
+        let changes = said(described(&entry));
         let journal = self.0.draft(actor)?.audit("create", "bmc", &entry.name, changes).done();
         Ok(self.0.store().insert_bmc(&entry, &journal).await?)
     }
@@ -165,21 +168,23 @@ impl Bmcs<'_> {
     pub async fn update(&self, actor: &Actor, id: BmcId, spec: BmcSpec) -> Result<BmcEntry, Error> {
         let mut entry = self.get(actor, id).await?;
         self.1.check(entry.revision)?;
-        self.check(&spec)?;
-        let changes = json!({
-            "name": [entry.name, spec.name],
-            "address": [entry.address, spec.address],
-            "driver": [entry.driver, spec.driver],
-            "username": [entry.username, spec.username],
-            "privilege": [entry.privilege, spec.privilege],
-            "options": if entry.options == spec.options { "kept" } else { "changed" },
-            "password": if spec.password.is_some() { "changed" } else { "kept" },
-        });
+        self.check(&spec, Some(&entry))?;
+        // A password that the key of today does not open is a reason to set it, not to refuse a change.
+        let known = || self.0.0.key.open(&entry.sealed_password).unwrap_or_default();
+        self.try_to_open(&spec, spec.password.clone().unwrap_or_else(known)).await?;
+        let (old, same_options) = (described(&entry), entry.options == spec.options);
         if let Some(password) = &spec.password {
             entry.sealed_password = self.0.0.key.seal(password);
         }
         (entry.name, entry.address, entry.driver) = (spec.name, spec.address, spec.driver);
         (entry.username, entry.privilege, entry.options) = (spec.username, spec.privilege, spec.options);
+        let mut changes = between(&old, &described(&entry));
+        if spec.password.is_some() {
+            changes["password"] = json!("changed");
+        }
+        if !same_options {
+            changes["options"] = json!("changed");
+        }
         let journal = self.0.draft(actor)?.audit("update", "bmc", &entry.name, changes).done();
         let entry = self.1.settle(self.0.store().update_bmc(&entry, &journal).await, entry.revision)?;
         self.0.forget_bmc(id).await;
@@ -191,7 +196,8 @@ impl Bmcs<'_> {
     pub async fn delete(&self, actor: &Actor, id: BmcId) -> Result<(), Error> {
         let entry = self.get(actor, id).await?;
         self.1.check(entry.revision)?;
-        let journal = self.0.draft(actor)?.audit("delete", "bmc", &entry.name, Value::Null).done();
+        let journal =
+            self.0.draft(actor)?.audit("delete", "bmc", &entry.name, said(described(&entry))).done();
         let deleted = self.0.store().delete_bmc(id, self.1.seen(), &journal).await;
         let deleted = self.1.overtaken(deleted, entry.revision)?;
         self.0.removed(deleted, MachineReference::Bmc(id)).await?;
@@ -216,8 +222,10 @@ impl Bmcs<'_> {
         Ok(self.0.open_bmc(&entry).await?.power(&node).await?)
     }
 
-    fn check(&self, spec: &BmcSpec) -> Result<(), Error> {
-        check_text("name", &spec.name, 1, 256)?;
+    fn check(&self, spec: &BmcSpec, old: Option<&BmcEntry>) -> Result<(), Error> {
+        if old.is_none_or(|old| old.name != spec.name) {
+            check_name(&spec.name, 1, 256)?;
+        }
         check_text("address", &spec.address, 1, 256)?;
         check_text("username", &spec.username, 0, 256)?;
         if self.0.drivers().options(&spec.driver).is_none() {
@@ -230,4 +238,33 @@ impl Bmcs<'_> {
             other => Ok(other?),
         }
     }
+
+    /// Opens a driver, which asks nothing of the BMC, for what it says of the address.
+    async fn try_to_open(&self, spec: &BmcSpec, password: Secret) -> Result<(), Error> {
+        let config = BmcConfig {
+            address: spec.address.clone(),
+            username: spec.username.clone(),
+            password,
+            privilege: spec.privilege,
+            options: spec.options.clone(),
+        };
+        match self.0.drivers().open(&spec.driver, config).await {
+            Ok(bmc) => bmc.close().await,
+            Err(BmcError::Config(message)) => return Err(Error::Refused(message)),
+            // A plugin that does not start is no fault of the BMC's entry.
+            Err(error) => tracing::debug!(%error, "a BMC's driver could not be opened"),
+        }
+        Ok(())
+    }
+}
+
+/// What the audit log says of a BMC. Its options may have secrets in them.
+fn described(entry: &BmcEntry) -> Value {
+    json!({
+        "name": entry.name,
+        "address": entry.address,
+        "driver": entry.driver,
+        "username": entry.username,
+        "privilege": entry.privilege,
+    })
 }

@@ -8,7 +8,7 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::actor::{Actor, forbidden};
+use crate::actor::{Actor, nobody};
 use crate::bmc::{Bmc, BmcError, Node};
 use crate::console::{ConsoleTicket, TICKET_LIFE};
 use crate::error::Error;
@@ -18,6 +18,7 @@ use crate::id::Timestamp;
 use crate::machine::{Machine, MachineId};
 use crate::peer::{PeerAct, PeerActor, PeerAnswer, SealedWay};
 use crate::secret::{Secret, random_bytes};
+use crate::service::machines::not_held;
 use crate::service::{Provisioner, lock};
 
 mod audience;
@@ -52,9 +53,7 @@ impl Provisioner {
         if actor.admin {
             return Ok(Timestamp::default());
         }
-        let user = actor.user.ok_or_else(forbidden)?;
-        let held = self.store().assignments(machine).await?.into_iter().find(|held| held.user == user);
-        held.map(|held| held.since).ok_or_else(forbidden)
+        self.held_by(&actor, machine).await?.map(|held| held.since).ok_or_else(not_held)
     }
 
     /// Consoles.
@@ -128,7 +127,7 @@ impl Consoles<'_> {
     /// them. Holders and admins.
     pub async fn issue_ticket(&self, actor: &Actor, machine: MachineId) -> Result<Secret, Error> {
         let machine = self.0.held_machine(actor, machine).await?;
-        let user = actor.user.ok_or_else(forbidden)?;
+        let user = actor.user.ok_or_else(nobody)?;
         if machine.bmc.is_none() {
             return Err(Error::Refused("console requires a BMC".into()));
         }
@@ -175,7 +174,7 @@ impl Provisioner {
         }
         // Given back between the two: the event has not found the viewer.
         if self.console_since(actor, machine).await? != since {
-            return Err(forbidden());
+            return Err(not_held());
         }
         if types && wish.since.is_none() {
             let text = format!("console opened by {}", actor.name);

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::id::Id;
 use crate::lease::{Discovered, Lease};
 use crate::mac::MacAddr;
-use crate::machine::{Addressing, Interface, Machine, MachineView, check_text};
+use crate::machine::{Addressing, Interface, Machine, MachineView};
 use crate::network::NetworkId;
 use crate::run::Observation;
 use crate::service::{Provisioner, lock};
@@ -108,18 +108,8 @@ impl Discovery<'_> {
         let missing = || Error::not_found("discovered MAC", mac);
         self.0.store().discovered_client(mac).await?.ok_or_else(missing)?;
         let machine = self.0.machines().checked(machine, subarch).await?;
-        check_text("identifier", plug.identifier.as_deref().unwrap_or(""), 0, 64)?;
-        self.0.interfaces().check_network(plug.network).await?;
-        let interface = Interface {
-            id: Id::NEW,
-            revision: 0,
-            machine: Id::NEW,
-            mac,
-            identifier: plug.identifier,
-            network: plug.network,
-            addressing: Addressing::Dynamic,
-        };
-        let changes = json!({"arch": machine.arch, "bmc": machine.bmc, "mac": mac});
+        let interface = self.0.interfaces().fresh(Id::NEW, mac, plug.identifier, plug.network).await?;
+        let changes = self.0.machines().made(&machine, std::slice::from_ref(&interface)).await?;
         let journal = self.0.draft(actor)?.audit("create", "machine", &machine.name, changes).done();
         let stored = self.0.store().insert_discovered_machine(&machine, &interface, &journal).await;
         match stored {

@@ -15,8 +15,9 @@ use crate::id::Id;
 use crate::image::{Digest, Image, ImageId, ImageKind, ImageUse, safe_file_name};
 use crate::machine::check_text;
 use crate::secret::random_bytes;
+use crate::service::Provisioner;
 use crate::service::expected::Expected;
-use crate::service::{Draft, Provisioner};
+use crate::service::journal::{Draft, between, said};
 use crate::store::StoreError;
 use crate::user::User;
 
@@ -106,7 +107,11 @@ impl Images<'_> {
     /// One image that one may use.
     pub async fn get(&self, actor: &Actor, id: ImageId) -> Result<ImageView, Error> {
         let image = self.load(id).await?;
-        if actor.may_use(image.owner, image.public) { self.view(image).await } else { Err(forbidden()) }
+        if actor.may_use(image.owner, image.public) {
+            self.view(image).await
+        } else {
+            Err(forbidden("the image is private: only its owner and admins may use it"))
+        }
     }
 
     /// Checks what is said of an image before its bytes are taken.
@@ -126,10 +131,10 @@ impl Images<'_> {
     pub async fn update(&self, actor: &Actor, id: ImageId, change: ImageChange) -> Result<ImageView, Error> {
         let mut image = self.load(id).await?;
         if !actor.owns(image.owner) {
-            return Err(forbidden());
+            return Err(forbidden("only the owner of the image and admins may change it"));
         }
         self.1.check(image.revision)?;
-        let old = image.clone();
+        let old = self.described(&image).await?;
         if let Some(arch) = change.arch {
             image.arch = self.0.archs().by_name(actor, arch.as_deref().unwrap_or("")).await?.id;
         }
@@ -140,26 +145,34 @@ impl Images<'_> {
         image.kind = change.kind.unwrap_or(image.kind);
         image.known_good = change.known_good.unwrap_or(image.known_good);
         image.public = change.public.unwrap_or(image.public);
-        let changes = json!({
-            "arch": [old.arch, image.arch],
-            "type": [old.kind, image.kind],
-            "description": [old.description, image.description],
-            "known_good": [old.known_good, image.known_good],
-            "public": [old.public, image.public],
-        });
+        let changes = between(&old, &self.described(&image).await?);
         let journal = self.0.draft(actor)?.audit("update", "image", &image.name, changes).done();
         let image = self.1.settle(self.0.store().update_image(&image, &journal).await, image.revision)?;
         self.view(image).await
+    }
+
+    /// What the audit log says of an image.
+    async fn described(&self, image: &Image) -> Result<Value, Error> {
+        Ok(json!({
+            "arch": self.0.arch_name(image.arch).await?,
+            "type": image.kind,
+            "description": image.description,
+            "known_good": image.known_good,
+            "public": image.public,
+            "size": image.size,
+            "sha256": image.digest,
+        }))
     }
 
     /// Removes an image that no machine and no subarchitecture uses, and its content with the last image that has it.
     pub async fn delete(&self, actor: &Actor, id: ImageId) -> Result<(), Error> {
         let image = self.load(id).await?;
         if !actor.owns(image.owner) {
-            return Err(forbidden());
+            return Err(forbidden("only the owner of the image and admins may change it"));
         }
         self.1.check(image.revision)?;
-        let journal = self.0.draft(actor)?.audit("delete", "image", &image.name, Value::Null).done();
+        let changes = said(self.described(&image).await?);
+        let journal = self.0.draft(actor)?.audit("delete", "image", &image.name, changes).done();
         let deleted = self.0.store().delete_image(id, self.1.seen(), &journal).await;
         match self.1.overtaken(deleted, image.revision)? {
             Err(StoreError::InUse { what }) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::actor::Actor;
+use crate::actor::{Actor, forbidden};
 use crate::dhcp::DhcpHost;
 use crate::error::Error;
 use crate::event::{EventKind, NewEvent};
@@ -17,6 +17,7 @@ use crate::machine::{Addressing, Interface, InterfaceId, Machine, MachineId, che
 use crate::network::{Free, Network, NetworkId};
 use crate::service::Provisioner;
 use crate::service::expected::Expected;
+use crate::service::journal::{between, of, said};
 use crate::store::StoreError;
 
 /// Which address an interface is to have.
@@ -182,18 +183,9 @@ impl Interfaces<'_> {
     ) -> Result<InterfaceView, Error> {
         let owner = self.0.load_machine(machine).await?;
         actor.require_admin()?;
-        check_text("identifier", identifier.as_deref().unwrap_or(""), 0, 64)?;
-        self.check_network(network).await?;
-        let interface = Interface {
-            id: Id::NEW,
-            revision: 0,
-            machine,
-            mac,
-            identifier,
-            network,
-            addressing: Addressing::Dynamic,
-        };
-        let changes = json!({"mac": mac, "machine": owner.name});
+        let interface = self.fresh(machine, mac, identifier, network).await?;
+        self.check_identifier(&interface).await?;
+        let changes = said(self.described(&interface, &owner).await?);
         let journal = self.0.draft(actor)?.audit("create", "interface", &mac.to_string(), changes).done();
         let interface = self.0.store().insert_interface(&interface, &journal).await?;
         self.0.announce();
@@ -210,15 +202,19 @@ impl Interfaces<'_> {
     ) -> Result<InterfaceView, Error> {
         let found = self.get(actor, machine, id).await?;
         let owner = self.0.held_machine(actor, machine).await?;
-        if change.mac.is_some() || change.network.is_some() {
-            actor.require_admin()?;
+        if (change.mac.is_some() || change.network.is_some()) && !actor.admin {
+            return Err(forbidden("only an admin may change the MAC address or the network of an interface"));
         }
+        change.mac.map_or(Ok(()), check_mac)?;
         let mut interface = found.interface;
         let old = interface.clone();
         self.1.check(interface.revision)?;
         if let Some(identifier) = &change.identifier {
             check_text("identifier", identifier.as_deref().unwrap_or(""), 0, 64)?;
             interface.identifier.clone_from(identifier);
+            if interface.identifier != old.identifier {
+                self.check_identifier(&interface).await?;
+            }
         }
         interface.mac = change.mac.unwrap_or(interface.mac);
         if let Some(network) = change.network {
@@ -261,15 +257,10 @@ impl Interfaces<'_> {
         network: Option<&Network>,
     ) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
-            interface.addressing = self.addressing(kind, wanted, network, interface.id).await?;
-            let changes = json!({
-                "machine": owner.name,
-                "mac": [old.mac, interface.mac],
-                "identifier": [old.identifier, interface.identifier],
-                "network": [old.network, interface.network],
-                "kind": [old.addressing.kind(), interface.addressing.kind()],
-                "address": [old.addressing.address(), interface.addressing.address()],
-            });
+            interface.addressing = self.addressing(kind, wanted, network, &old).await?;
+            let before = self.described(&old, owner).await?;
+            let changes = between(&before, &self.described(&interface, owner).await?);
+            let changes = of(changes, "machine", json!(owner.name));
             let name = interface.mac.to_string();
             let journal = self.0.draft(actor)?.audit("update", "interface", &name, changes).done();
             match self.0.store().update_interface(&interface, &journal).await {
@@ -289,7 +280,9 @@ impl Interfaces<'_> {
         actor.require_admin()?;
         self.1.check(found.interface.revision)?;
         let name = found.interface.mac.to_string();
-        let journal = self.0.draft(actor)?.audit("delete", "interface", &name, Value::Null).done();
+        let owner = self.0.load_machine(machine).await?;
+        let changes = said(self.described(&found.interface, &owner).await?);
+        let journal = self.0.draft(actor)?.audit("delete", "interface", &name, changes).done();
         let deleted = self.0.store().delete_interface(id, self.1.seen(), &journal).await;
         self.1.settle(deleted, found.interface.revision)?;
         self.0.sync_dhcp();
@@ -302,6 +295,54 @@ impl Interfaces<'_> {
         Ok(client.map(|client| (client.machine, client.interface)))
     }
 
+    /// An interface that may be stored: with an address of one card that no machine has, a name of decent length, in a
+    /// network that is there.
+    pub(crate) async fn fresh(
+        &self,
+        machine: MachineId,
+        mac: MacAddr,
+        identifier: Option<String>,
+        network: Option<NetworkId>,
+    ) -> Result<Interface, Error> {
+        check_mac(mac)?;
+        check_text("identifier", identifier.as_deref().unwrap_or(""), 0, 64)?;
+        self.check_network(network).await?;
+        if let Some((owner, _)) = self.owner_of(mac).await? {
+            return Err(Error::Conflict(format!("{mac} is taken already, by machine {}", owner.name)));
+        }
+        let addressing = Addressing::Dynamic;
+        Ok(Interface { id: Id::NEW, revision: 0, machine, mac, identifier, network, addressing })
+    }
+
+    /// Refuses a second interface of a name: `eth0` of a machine has to be one.
+    async fn check_identifier(&self, interface: &Interface) -> Result<(), Error> {
+        let Some(name) = interface.identifier.as_deref().filter(|name| !name.is_empty()) else {
+            return Ok(());
+        };
+        let others = self.0.store().interface_views(interface.machine).await?;
+        let mut others = others.into_iter().map(|view| view.interface);
+        match others.find(|other| other.id != interface.id && other.identifier.as_deref() == Some(name)) {
+            Some(other) => Err(Error::Conflict(format!("{name} is taken already, by {}", other.mac))),
+            None => Ok(()),
+        }
+    }
+
+    /// What the audit log says of an interface.
+    async fn described(&self, interface: &Interface, owner: &Machine) -> Result<Value, Error> {
+        let network = match interface.network {
+            Some(id) => self.0.store().network(id).await?.map(|network| network.name),
+            None => None,
+        };
+        Ok(json!({
+            "machine": owner.name,
+            "mac": interface.mac,
+            "identifier": interface.identifier,
+            "network": network,
+            "kind": interface.addressing.kind(),
+            "address": interface.addressing.address(),
+        }))
+    }
+
     pub(crate) async fn check_network(&self, network: Option<NetworkId>) -> Result<(), Error> {
         let Some(id) = network else { return Ok(()) };
         match self.0.store().network(id).await? {
@@ -310,13 +351,14 @@ impl Interfaces<'_> {
         }
     }
 
-    /// The addressing that is wanted: for `auto` a free address of the range, by chance.
+    /// The addressing that is wanted: for `auto` the address that the interface has, if it is one of the range, or else a
+    /// free one by chance.
     async fn addressing(
         &self,
         kind: AddressKind,
         wanted: Option<WantedAddress>,
         network: Option<&Network>,
-        own: InterfaceId,
+        old: &Interface,
     ) -> Result<Addressing, Error> {
         let (name, make, range): (_, fn(Ipv4Addr) -> Addressing, _) = match kind {
             AddressKind::Dynamic => return Ok(Addressing::Dynamic),
@@ -339,13 +381,25 @@ impl Interfaces<'_> {
             Some(WantedAddress::Auto) => {
                 let range =
                     range.ok_or_else(|| Error::Refused(format!("network has no {name} IPv4 range")))?;
+                let mine = old.addressing.address().filter(|own| range.contains(own));
+                if let Some(own) = mine.filter(|own| make(*own) == old.addressing) {
+                    return Ok(make(own));
+                }
                 let taken = self.0.store().configured_addresses(network.map(|network| network.id)).await?;
-                let taken = taken.iter().filter(|taken| taken.interface != own).map(|taken| taken.address);
+                let taken = taken.iter().filter(|taken| taken.interface != old.id).map(|taken| taken.address);
                 let free = Free::new(range, taken);
                 let chance = u64::from_le_bytes(crate::secret::random_bytes());
                 let address = free.pick(chance);
-                address.map(make).ok_or_else(|| Error::Conflict("no more IPs available".into()))
+                address.map(make).ok_or_else(|| Error::Conflict(format!("no more IPs available in {range}")))
             }
         }
     }
+}
+
+/// Refuses an address that no network card has.
+pub(crate) fn check_mac(mac: MacAddr) -> Result<(), Error> {
+    if mac.is_of_a_card() {
+        return Ok(());
+    }
+    Err(Error::invalid("mac", format!("{mac} is no network card's address, but a group's or none")))
 }

@@ -83,18 +83,34 @@ impl Users<'_> {
         from: Option<IpAddr>,
     ) -> Result<IssuedToken, Error> {
         let possible = name.len() <= LONGEST_NAME && !name.chars().any(char::is_control);
-        let limits = [possible.then(|| LoginLimit::of_user(name)), from.map(LoginLimit::of_address)];
-        let limits: Vec<LoginLimit> = limits.into_iter().flatten().collect();
+        let limits = match (possible, from) {
+            (true, from) => LoginLimit::of(name, from),
+            (false, from) => from.map(LoginLimit::of_address).into_iter().collect(),
+        };
         let user = match possible {
             true => self.0.store().user_by_name(name).await?,
             false => None,
         };
-        if !self.attempt(&limits, password, user.as_ref()).await? {
+        // People type passwords where the name goes: only a name that there is may be written down.
+        let known = user.as_ref().map_or("a user that there is not", |user| &user.name);
+        let place = from.map_or_else(|| "an unknown address".to_owned(), |from| from.to_string());
+        let right = self.attempt(&limits, password, user.as_ref()).await;
+        if matches!(right, Err(Error::TooMany(_))) {
+            tracing::warn!(user = known, from = place, "a login was refused: too many have failed");
+        }
+        if !right? {
+            tracing::warn!(user = known, from = place, "a login failed: wrong name or password");
             return Err(Error::Unauthenticated("wrong user name or password".into()));
         }
         let user = user.ok_or_else(|| Error::Internal("a password of nobody was right".into()))?;
         let expires = Some(self.0.now() + self.0.settings().session);
         self.issue(&Actor::from(&user), user.id, TokenKind::Session, Scope::Admin, "login", expires).await
+    }
+
+    /// True if this is a user's password; for the program that has the database, not for people: nothing is counted.
+    pub async fn has_password(&self, name: &str, password: Secret) -> Result<bool, Error> {
+        let Some(user) = self.0.store().user_by_name(name).await? else { return Ok(false) };
+        Ok(self.verify(password, user.password_hash).await? != Verdict::Wrong)
     }
 
     /// Refuses whoever does not know the password of a user, within the limits of logins.

@@ -1,5 +1,7 @@
 //! Machines: looking, making, changing their provisioning settings.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::actor::{Actor, forbidden};
@@ -10,12 +12,18 @@ use crate::error::Error;
 use crate::event::EventKind;
 use crate::id::Id;
 use crate::image::{Image, ImageId, ImageKind};
-use crate::machine::{MAX_TAGS, Machine, MachineId, MachineState, Netboot, SeenPower, check_tag};
+use crate::mac::MacAddr;
+use crate::machine::{
+    Assignment, Interface, MAX_TAGS, Machine, MachineId, MachineState, Netboot, SeenPower, check_name,
+    check_tag,
+};
 pub use crate::machine::{MachineOverview, MachineView};
 use crate::query::Condition;
 use crate::run::Observation;
 use crate::service::Provisioner;
+use crate::service::discovery::Plug;
 use crate::service::expected::Expected;
+use crate::service::journal::{between, said};
 use crate::store::{MachineCount, MachineFilter, Page, StoreError};
 
 /// What is to be changed of a machine's provisioning settings; `None` leaves it, an inner `None` clears it.
@@ -48,6 +56,9 @@ pub struct Definition {
     pub bmc_info: Option<String>,
 }
 
+/// Most interfaces that a machine is made with.
+const MAX_INTERFACES: usize = 64;
+
 /// How often a change is decided anew because somebody else was faster.
 const ATTEMPTS: usize = 8;
 
@@ -75,12 +86,19 @@ impl Provisioner {
     /// A machine, for whoever may see what only its holders and admins may.
     pub(crate) async fn machine_of_holder(&self, actor: &Actor, id: MachineId) -> Result<Machine, Error> {
         let machine = self.load_machine(id).await?;
-        if actor.admin || self.holds(actor, id).await? { Ok(machine) } else { Err(forbidden()) }
+        if actor.admin || self.holds(actor, id).await? { Ok(machine) } else { Err(not_held()) }
     }
 
     pub(crate) async fn holds(&self, actor: &Actor, id: MachineId) -> Result<bool, Error> {
-        let Some(user) = actor.user else { return Ok(false) };
-        Ok(self.store().assignments(id).await?.iter().any(|assignment| assignment.user == user))
+        Ok(self.held_by(actor, id).await?.is_some())
+    }
+
+    /// What makes an actor a holder of a machine. One whose time is over makes nobody one, even before it is ended.
+    pub(crate) async fn held_by(&self, actor: &Actor, id: MachineId) -> Result<Option<Assignment>, Error> {
+        let Some(user) = actor.user else { return Ok(None) };
+        let now = self.now();
+        let held = |held: &Assignment| held.user == user && held.until.is_none_or(|until| until > now);
+        Ok(self.store().assignments(id).await?.into_iter().find(held))
     }
 
     /// What an image is called; nothing for none.
@@ -154,11 +172,24 @@ impl Machines<'_> {
         machine: Machine,
         subarch: Option<&str>,
     ) -> Result<MachineView, Error> {
+        self.create_with(actor, machine, subarch, Vec::new()).await
+    }
+
+    /// The same with its interfaces, in one transaction: all or nothing is made.
+    pub async fn create_with(
+        &self,
+        actor: &Actor,
+        machine: Machine,
+        subarch: Option<&str>,
+        plugs: Vec<(MacAddr, Plug)>,
+    ) -> Result<MachineView, Error> {
         actor.require_admin()?;
         let machine = self.checked(machine, subarch).await?;
-        let changes = json!({"arch": machine.arch, "bmc": machine.bmc});
-        let draft = self.0.draft(actor)?.audit("create", "machine", &machine.name, changes);
-        let machine = self.0.store().insert_machine(&machine, &draft.done()).await?;
+        let interfaces = self.plugged(plugs).await?;
+        let changes = self.made(&machine, &interfaces).await?;
+        let journal = self.0.draft(actor)?.audit("create", "machine", &machine.name, changes).done();
+        let machine = self.0.store().insert_machine_with(&machine, &interfaces, &journal).await?;
+        self.0.announce();
         self.view(machine).await
     }
 
@@ -167,8 +198,9 @@ impl Machines<'_> {
         let mut machine = self.0.load_machine(id).await?;
         actor.require_admin()?;
         self.1.check(machine.revision)?;
-        let old = machine.clone();
-        if let Some(name) = new.name {
+        let old = self.described(&machine).await?;
+        if let Some(name) = new.name.filter(|name| *name != machine.name) {
+            check_name(&name, 1, 256)?;
             machine.name = name;
         }
         if let Some(arch) = new.arch
@@ -180,12 +212,7 @@ impl Machines<'_> {
         machine.bmc_info = new.bmc_info.unwrap_or(machine.bmc_info);
         machine.validate()?;
         self.check_references(&machine).await?;
-        let changes = json!({
-            "name": [old.name, machine.name],
-            "arch": [old.arch, machine.arch],
-            "bmc": [old.bmc, machine.bmc],
-            "bmc_info": [old.bmc_info, machine.bmc_info],
-        });
+        let changes = between(&old, &self.described(&machine).await?);
         let journal = self.0.draft(actor)?.audit("update", "machine", &machine.name, changes).done();
         let written = self.0.store().update_machine(&machine, &journal).await;
         let machine = self.1.settle(written, machine.revision)?;
@@ -260,6 +287,7 @@ impl Machines<'_> {
         {
             return Err(Error::Refused("Enabled netboot requires a subarch with a valid bootloader".into()));
         }
+        changes.retain(|_, change| change[0] != change[1]);
         if changes.is_empty() {
             return self.view(machine).await;
         }
@@ -302,7 +330,10 @@ impl Machines<'_> {
         let machine = self.0.load_machine(id).await?;
         actor.require_admin()?;
         self.1.check(machine.revision)?;
-        let journal = self.0.draft(actor)?.audit("delete", "machine", &machine.name, Value::Null).done();
+        let macs = self.0.store().interface_views(id).await?.into_iter().map(|view| view.interface.mac);
+        let mut changes = self.described(&machine).await?;
+        changes["interfaces"] = macs.collect::<Vec<_>>().into_iter().map(|mac| json!(mac)).collect();
+        let journal = self.0.draft(actor)?.audit("delete", "machine", &machine.name, said(changes)).done();
         self.1.settle(self.0.store().delete_machine(&machine, &journal).await, machine.revision)?;
         self.0.sync_dhcp();
         Ok(())
@@ -373,11 +404,55 @@ impl Machines<'_> {
         subarch: Option<&str>,
     ) -> Result<Machine, Error> {
         machine.validate()?;
+        check_name(&machine.name, 1, 256)?;
         self.check_references(&machine).await?;
         if let Some(name) = subarch {
             machine.subarch = Some(self.subarch_named(machine.arch, name).await?.id);
         }
         Ok(machine)
+    }
+
+    /// Interfaces that a new machine may have.
+    async fn plugged(&self, plugs: Vec<(MacAddr, Plug)>) -> Result<Vec<Interface>, Error> {
+        if plugs.len() > MAX_INTERFACES {
+            let count = plugs.len();
+            return Err(Error::invalid("interfaces", format!("{count}; {MAX_INTERFACES} are allowed")));
+        }
+        let mut names = HashSet::new();
+        let twice = |name: &&str| !name.is_empty() && !names.insert(name.to_string());
+        if let Some(name) = plugs.iter().filter_map(|(_, plug)| plug.identifier.as_deref()).find(twice) {
+            return Err(Error::Conflict(format!("two interfaces are called {name}")));
+        }
+        let mut interfaces = Vec::new();
+        for (mac, plug) in plugs {
+            let interface = self.0.interfaces().fresh(Id::NEW, mac, plug.identifier, plug.network).await?;
+            interfaces.push(interface);
+        }
+        Ok(interfaces)
+    }
+
+    /// What the audit log says of what a machine is; not of what it boots.
+    async fn described(&self, machine: &Machine) -> Result<Value, Error> {
+        let bmc = match machine.bmc {
+            Some(id) => self.0.store().bmc(id).await?.map(|bmc| bmc.name),
+            None => None,
+        };
+        Ok(json!({
+            "name": machine.name,
+            "arch": self.0.arch_name(machine.arch).await?,
+            "subarch": self.0.subarch_of(machine).await?.map(|subarch| subarch.name),
+            "bmc": bmc,
+            "bmc_info": machine.bmc_info,
+        }))
+    }
+
+    /// What it says of a new one.
+    pub(crate) async fn made(&self, machine: &Machine, interfaces: &[Interface]) -> Result<Value, Error> {
+        let mut changes = self.described(machine).await?;
+        if !interfaces.is_empty() {
+            changes["interfaces"] = interfaces.iter().map(|interface| json!(interface.mac)).collect();
+        }
+        Ok(said(changes))
     }
 
     async fn check_references(&self, machine: &Machine) -> Result<(), Error> {
@@ -433,6 +508,14 @@ impl Machines<'_> {
             Err(Error::Forbidden("not allowed to use preseed".into()))
         }
     }
+}
+
+/// What is said to who neither holds a machine nor is an admin.
+pub const NOT_HELD: &str = "you do not hold this machine: only its holders and admins may do this";
+
+/// The refusal of who neither holds a machine nor is an admin.
+pub(crate) fn not_held() -> Error {
+    forbidden(NOT_HELD)
 }
 
 /// Machines that match: one's own, or all. Who is no user has none.

@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 
 use crate::actor::Actor;
 use crate::error::Error;
-use crate::machine::check_text;
+use crate::machine::check_name;
 use crate::network::{Free, Network, NetworkAddress, NetworkId};
 use crate::service::Provisioner;
 use crate::service::expected::Expected;
+use crate::service::journal::{between, said};
 use crate::store::{MachineReference, StoreError};
 
 /// A range of a network from which addresses are given.
@@ -52,8 +53,9 @@ impl Networks<'_> {
     /// Makes a network; id and revision are ignored.
     pub async fn create(&self, actor: &Actor, network: Network) -> Result<Network, Error> {
         actor.require_admin()?;
+        check_name(&network.name, 1, 256)?;
         self.check(actor, &network, None).await?;
-        let changes = json!({"subnet": network.subnet.to_string()});
+        let changes = said(described(&network));
         let journal = self.0.draft(actor)?.audit("create", "network", &network.name, changes).done();
         Ok(self.0.store().insert_network(&network, &journal).await?)
     }
@@ -63,16 +65,11 @@ impl Networks<'_> {
         actor.require_admin()?;
         let old = self.get(actor, network.id).await?;
         self.1.check(old.revision)?;
+        if old.name != network.name {
+            check_name(&network.name, 1, 256)?;
+        }
         self.check(actor, &network, Some(old.id)).await?;
-        let range = |range: Option<Ipv4Net>| range.map(|range| range.to_string());
-        let changes = json!({
-            "name": [old.name, network.name],
-            "subnet": [old.subnet.to_string(), network.subnet.to_string()],
-            "static_net": [range(old.static_net), range(network.static_net)],
-            "reserved_net": [range(old.reserved_net), range(network.reserved_net)],
-            "server_url": [old.server_url, network.server_url],
-            "trust_path_mac": [old.trust_path_mac, network.trust_path_mac],
-        });
+        let changes = between(&described(&old), &described(&network));
         let journal = self.0.draft(actor)?.audit("update", "network", &network.name, changes).done();
         match self.0.store().update_network(&network, &journal).await {
             Err(StoreError::InUse { what }) => Err(Error::Conflict(what)),
@@ -89,7 +86,8 @@ impl Networks<'_> {
         actor.require_admin()?;
         let network = self.get(actor, id).await?;
         self.1.check(network.revision)?;
-        let journal = self.0.draft(actor)?.audit("delete", "network", &network.name, Value::Null).done();
+        let journal =
+            self.0.draft(actor)?.audit("delete", "network", &network.name, said(described(&network))).done();
         let deleted = self.0.store().delete_network(id, self.1.seen(), &journal).await;
         let deleted = self.1.overtaken(deleted, network.revision)?;
         self.0.removed(deleted, MachineReference::Network(id)).await
@@ -115,7 +113,6 @@ impl Networks<'_> {
 
     /// The store checks overlaps again in its transaction; here the refusal names the other network.
     async fn check(&self, actor: &Actor, network: &Network, own: Option<NetworkId>) -> Result<(), Error> {
-        check_text("name", &network.name, 1, 256)?;
         network.validate()?;
         if let Some(url) = &network.server_url
             && !(url.starts_with("http://") || url.starts_with("https://"))
@@ -131,4 +128,17 @@ impl Networks<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// What the audit log says of a network.
+fn described(network: &Network) -> Value {
+    let range = |range: Option<Ipv4Net>| range.map(|range| range.to_string());
+    json!({
+        "name": network.name,
+        "subnet": network.subnet.to_string(),
+        "static_net": range(network.static_net),
+        "reserved_net": range(network.reserved_net),
+        "server_url": network.server_url,
+        "trust_path_mac": network.trust_path_mac,
+    })
 }

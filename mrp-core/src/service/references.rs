@@ -22,6 +22,12 @@ impl Provisioner {
             return Err(Error::Conflict(format!("{verb} {}", named("machine", &machines))));
         }
         if let MachineReference::Arch(arch) = of {
+            let subarchs = self.store().subarchs().await?.into_iter().filter(|subarch| subarch.arch == arch);
+            let subarchs: Vec<String> = subarchs.map(|subarch| subarch.name).take(NAMED + 1).collect();
+            if !subarchs.is_empty() {
+                let subarchs = named("subarch", &subarchs);
+                return Err(Error::Conflict(format!("still has {subarchs}; remove what it has first")));
+            }
             let images = self.store().images().await?.into_iter().filter(|image| image.arch == arch);
             let images: Vec<String> = images.map(|image| image.name).take(NAMED + 1).collect();
             if !images.is_empty() {

@@ -11,8 +11,9 @@ use crate::event::{EventKind, Journal, NewEvent};
 use crate::machine::{Machine, MachineId, MachineState, Netboot};
 use crate::peer::PeerAct;
 use crate::run::{Observation, Run, RunFile, RunId, RunPlan, RunStatus};
+use crate::service::Provisioner;
 use crate::service::cluster::needs_power;
-use crate::service::{Draft, Provisioner};
+use crate::service::journal::Draft;
 use crate::store::{RunFilter, StoreError};
 
 /// How a run is to be started.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::actor::{Actor, forbidden};
+use crate::actor::{Actor, nobody};
 use crate::error::Error;
 use crate::id::{Id, Timestamp};
 use crate::machine::check_text;
@@ -44,7 +44,7 @@ pub struct TokenView {
 impl Users<'_> {
     /// One's own tokens.
     pub async fn tokens(&self, actor: &Actor) -> Result<Vec<TokenView>, Error> {
-        let user = actor.user.ok_or_else(forbidden)?;
+        let user = actor.user.ok_or_else(nobody)?;
         let tokens = self.0.store().tokens(user).await?;
         Ok(tokens.into_iter().map(|token| TokenView { token, user: actor.name.clone() }).collect())
     }
@@ -62,7 +62,7 @@ impl Users<'_> {
     /// Makes an API token for oneself. One that is made by a token may no more than that token, and not for longer.
     pub async fn create_token(&self, actor: &Actor, new: NewToken) -> Result<IssuedToken, Error> {
         actor.require_write()?;
-        let user = actor.user.ok_or_else(forbidden)?;
+        let user = actor.user.ok_or_else(nobody)?;
         check_text("description", &new.description, 0, 256)?;
         if new.expires.is_some_and(|expires| expires <= self.0.now()) {
             return Err(Error::invalid("expires", "lies in the past"));

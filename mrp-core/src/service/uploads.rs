@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::actor::{Actor, forbidden};
+use crate::actor::{Actor, forbidden, nobody};
 use crate::blob::{BlobError, PartialWriter};
 use crate::claim::Claim;
 use crate::error::Error;
@@ -105,13 +105,17 @@ impl Uploads<'_> {
     pub async fn get(&self, actor: &Actor, key: &UploadKey) -> Result<PendingUpload, Error> {
         let upload = self.0.store().upload(key).await?;
         let upload = upload.ok_or_else(|| Error::not_found("upload", key))?;
-        if actor.owns(Some(upload.user)) { Ok(upload) } else { Err(forbidden()) }
+        if actor.owns(Some(upload.user)) {
+            Ok(upload)
+        } else {
+            Err(forbidden("only its owner and admins may see an upload"))
+        }
     }
 
     /// Begins an upload. Where an image that the actor may use has the content already, it becomes an image at once.
     pub async fn begin(&self, actor: &Actor, new: NewUpload) -> Result<PendingUpload, Error> {
         actor.require_write()?;
-        let user = actor.user.ok_or_else(forbidden)?;
+        let user = actor.user.ok_or_else(nobody)?;
         let arch = self.0.images().check(actor, &new.image).await?;
         if new.length == 0 {
             return Err(Error::invalid("Upload-Length", "the file is empty"));
@@ -208,7 +212,11 @@ impl Uploads<'_> {
 
     async fn own(&self, actor: &Actor, key: &UploadKey) -> Result<PendingUpload, Error> {
         let upload = self.get(actor, key).await?;
-        if actor.user == Some(upload.user) { Ok(upload) } else { Err(forbidden()) }
+        if actor.user == Some(upload.user) {
+            Ok(upload)
+        } else {
+            Err(forbidden("only its owner may go on with an upload"))
+        }
     }
 
     async fn forget(&self, key: &UploadKey) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! Users: looking, making, changing, removing. Logins are in [`logins`](super::logins), tokens in
 //! [`tokens`](super::tokens).
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::actor::{Actor, forbidden};
 use crate::error::Error;
@@ -11,8 +11,9 @@ use crate::password;
 use crate::secret::{Secret, random_bytes};
 use crate::service::Provisioner;
 use crate::service::expected::Expected;
+use crate::service::journal::{between, said};
 use crate::store::{MachineReference, StoreError};
-use crate::user::{User, UserId};
+use crate::user::{User, UserId, check_ssh_keys};
 
 /// A user that is to be made.
 #[derive(Debug, Clone)]
@@ -108,7 +109,7 @@ impl Users<'_> {
         }
         check_text("name", &new.name, 1, 64)?;
         check_text("email", &new.email, 0, 256)?;
-        check_keys(&new.ssh_keys)?;
+        check_ssh_keys(&new.ssh_keys)?;
         password::check(&new.password)?;
         let user = User {
             id: Id::NEW,
@@ -119,7 +120,7 @@ impl Users<'_> {
             admin: new.admin,
             ssh_keys: new.ssh_keys,
         };
-        let changes = json!({"email": user.email, "admin": user.admin});
+        let changes = said(described(&user));
         let journal = self.0.draft(actor)?.audit("create", "user", &user.name, changes).done();
         Ok(self.0.store().insert_user(&user, &journal).await?)
     }
@@ -131,14 +132,17 @@ impl Users<'_> {
             return Err(Error::invalid("revoke_tokens", "goes with a new password"));
         }
         let mut user = self.get(actor, id).await?;
-        if !actor.owns(Some(id)) || (change.admin.is_some_and(|admin| admin != user.admin) && !actor.admin) {
-            return Err(forbidden());
+        if !actor.owns(Some(id)) {
+            return Err(forbidden("only an admin may change another user"));
+        }
+        if change.admin.is_some_and(|admin| admin != user.admin) && !actor.admin {
+            return Err(forbidden("only an admin may say who is one"));
         }
         self.1.check(user.revision)?;
-        let mut changes = serde_json::Map::new();
+        let old = described(&user);
+        let mut secret = Map::new();
         if let Some(email) = change.email {
             check_text("email", &email, 0, 256)?;
-            changes.insert("email".into(), json!([user.email, email]));
             user.email = email;
         }
         if let Some(admin) = change.admin {
@@ -151,12 +155,13 @@ impl Users<'_> {
                     user.name
                 )));
             }
-            changes.insert("admin".into(), json!([user.admin, admin]));
             user.admin = admin;
         }
-        if let Some(keys) = change.ssh_keys {
-            check_keys(&keys)?;
-            changes.insert("ssh_keys".into(), json!("changed"));
+        if let Some(keys) = change.ssh_keys
+            && keys != user.ssh_keys
+        {
+            check_ssh_keys(&keys)?;
+            secret.insert("ssh_keys".into(), json!("changed"));
             user.ssh_keys = keys;
         }
         if let Some(password) = change.password {
@@ -165,13 +170,17 @@ impl Users<'_> {
                 let missing = || Error::invalid("current_password", "a new password needs the one of before");
                 self.require_password(&user, &change.current_password.ok_or_else(missing)?).await?;
             }
-            changes.insert("password".into(), json!("changed"));
+            secret.insert("password".into(), json!("changed"));
             if change.revoke_tokens {
-                changes.insert("tokens".into(), json!("revoked"));
+                secret.insert("tokens".into(), json!("revoked"));
             }
             user.password_hash = self.hash(password).await?;
         }
-        let journal = self.0.draft(actor)?.audit("update", "user", &user.name, Value::Object(changes)).done();
+        let mut changes = between(&old, &described(&user));
+        for (field, what) in secret {
+            changes[field] = what;
+        }
+        let journal = self.0.draft(actor)?.audit("update", "user", &user.name, changes).done();
         let written = match change.revoke_tokens {
             true => self.0.store().update_user_revoking(&user, &journal).await,
             false => self.0.store().update_user(&user, &journal).await,
@@ -190,7 +199,7 @@ impl Users<'_> {
         if actor.user == Some(id) {
             return Err(Error::Conflict("you cannot remove yourself".into()));
         }
-        let journal = self.0.draft(actor)?.audit("delete", "user", &user.name, Value::Null).done();
+        let journal = self.0.draft(actor)?.audit("delete", "user", &user.name, said(described(&user))).done();
         match self.0.store().delete_user(&user, &journal).await {
             in_use @ Err(StoreError::InUse { .. }) => {
                 self.0.removed(in_use, MachineReference::Holder(id)).await?;
@@ -203,14 +212,7 @@ impl Users<'_> {
     }
 }
 
-/// SSH keys are lines of text; answer files take them in.
-fn check_keys(keys: &str) -> Result<(), Error> {
-    let length = keys.chars().count();
-    if length > 16_384 {
-        return Err(Error::invalid("ssh_keys", format!("{length} characters; at most 16384 are allowed")));
-    }
-    match keys.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
-        Some(c) => Err(Error::invalid("ssh_keys", format!("the control character {c:?} is not allowed"))),
-        None => Ok(()),
-    }
+/// What the audit log says of a user, password and keys apart.
+fn described(user: &User) -> Value {
+    json!({"email": user.email, "admin": user.admin})
 }

@@ -86,6 +86,17 @@ pub struct BootFacts {
     pub answer_file: Option<AnswerFile>,
 }
 
+/// A machine, its run, and who holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The machine.
+    pub machine: Machine,
+    /// The run that it is in.
+    pub run: Option<Run>,
+    /// Its assignments, in the order in which they came.
+    pub assignments: Vec<Assignment>,
+}
+
 /// Tells one state of what DHCP has to know from another: changes with each change of an interface, a machine, a
 /// subarchitecture or a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +118,8 @@ pub trait MachineStore {
     }
     /// A machine, what it boots with, and for whom.
     async fn boot_facts(&self, machine: MachineId) -> StoreResult<Option<BootFacts>>;
+    /// A machine, its run, and who holds it.
+    async fn held(&self, machine: MachineId) -> StoreResult<Option<Held>>;
     /// How many machines there are, by state and whether they netboot; no row where there is none.
     async fn count_machines(&self) -> StoreResult<Vec<MachineCount>>;
     /// By id.
@@ -119,8 +132,18 @@ pub trait MachineStore {
     async fn machines_using_answer_file(&self, answer_file: AnswerFileId) -> StoreResult<Vec<String>>;
     /// Names of machines that refer to something, sorted by id, at most `limit`.
     async fn machines_referring(&self, to: MachineReference, limit: u32) -> StoreResult<Vec<String>>;
+    /// Stores a new machine with its interfaces, whose machine is ignored, all or nothing. What is discovered of them is
+    /// forgotten. `Conflict` on the name or a MAC address.
+    async fn insert_machine_with(
+        &self,
+        machine: &Machine,
+        interfaces: &[Interface],
+        journal: &Journal,
+    ) -> StoreResult<Machine>;
     /// Stores a new machine. `Conflict` on the name.
-    async fn insert_machine(&self, machine: &Machine, journal: &Journal) -> StoreResult<Machine>;
+    async fn insert_machine(&self, machine: &Machine, journal: &Journal) -> StoreResult<Machine> {
+        self.insert_machine_with(machine, &[], journal).await
+    }
     /// Stores a new machine with one interface, whose MAC address is forgotten as discovered. `Conflict` on the name and
     /// as [`MachineStore::insert_interface`]; `NotFound` if the MAC address is not discovered.
     async fn insert_discovered_machine(
@@ -153,7 +176,8 @@ pub trait MachineStore {
     /// Stores a new interface; its MAC address is forgotten as discovered. `Conflict` on the MAC, and on an address
     /// within its network.
     async fn insert_interface(&self, interface: &Interface, journal: &Journal) -> StoreResult<Interface>;
-    /// Changes an interface, with the same checks.
+    /// Changes an interface, with the same checks. `Stale` too if its address is out of the range of its network, which is
+    /// not what it was when the address was chosen.
     async fn update_interface(&self, interface: &Interface, journal: &Journal) -> StoreResult<Interface>;
     /// Removes an interface.
     async fn delete_interface(&self, id: InterfaceId, seen: Seen<'_>, journal: &Journal) -> StoreResult<()>;

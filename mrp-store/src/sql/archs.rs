@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use mrp_core::arch::{Arch, ArchId, Subarch, SubarchId};
 use mrp_core::event::Journal;
-use mrp_core::store::{ArchStore, Seen, StoreResult};
+use mrp_core::store::{ArchStore, Seen, StoreError, StoreResult};
 
 use super::rows::{get, id, maybe_id};
-use super::{Row, SqlStore, all, commit, deleted_as_seen, inserted, one, sql, updated};
+use super::{Row, SqlStore, all, commit, deleted_as_seen, failed, inserted, one, sql, updated};
 
 fn arch(row: &Row) -> StoreResult<Arch> {
     Ok(Arch {
@@ -77,6 +77,11 @@ impl ArchStore for SqlStore {
 
     async fn delete_arch(&self, id: ArchId, seen: Seen<'_>, journal: &Journal) -> StoreResult<()> {
         let mut tx = self.begin().await?;
+        // Their rows would go with the architecture's.
+        let query = sql("SELECT id FROM subarchs WHERE arch_id = $1").bind(id.get());
+        if query.fetch_optional(&mut tx).await.map_err(failed)?.is_some() {
+            return Err(StoreError::InUse { what: "subarchitectures".into() });
+        }
         deleted_as_seen(&mut tx, "archs", id.get(), seen, "machines or images").await?;
         commit(tx, journal).await
     }

@@ -5,11 +5,14 @@ use mrp_core::id::Timestamp;
 use mrp_core::machine::{Assignment, AssignmentId, Machine, MachineId};
 use mrp_core::store::{StoreError, StoreResult};
 
-use super::query::Wanted;
+use super::database::{Pool, TURN};
+use super::query::{Query, with};
 use super::rows::{get, id, maybe_time, time};
-use super::{Row, SqlStore, Tx, all, commit, inserted, machines, sql, unreferred, updated};
+use super::{
+    Row, SqlStore, Tx, all, claims, commit, events, failed, inserted, machines, sql, unreferred, updated,
+};
 
-fn assignment(row: &Row) -> StoreResult<Assignment> {
+pub(super) fn assignment(row: &Row) -> StoreResult<Assignment> {
     Ok(Assignment {
         id: id(row, "id")?,
         revision: get(row, "revision")?,
@@ -64,26 +67,37 @@ impl SqlStore {
         all(query.bind(now.0).bind(i64::from(limit)).fetch_all(&self.read).await, assignment)
     }
 
+    /// Everything in one go. Each statement does something only if the one on which it depends has, so that nothing is left
+    /// to roll back.
     pub(super) async fn end(
         &self,
         id: AssignmentId,
         machine: &Machine,
         journal: &Journal,
     ) -> StoreResult<()> {
-        let tickets = sql(
-            "DELETE FROM console_tickets WHERE machine_id = $2 AND user_id IN (SELECT user_id FROM assignments WHERE id = $1)",
-        );
-        let assignment = sql("DELETE FROM assignments WHERE id = $1 AND machine_id = $2");
-        let [tickets, assignment] =
-            [tickets, assignment].map(|query| query.bind(id.get()).bind(machine.id.get()));
-        let mut tx = self.begin().await?;
-        let queries = vec![tickets, assignment, machines::changing(machine)?];
-        let outcomes = tx.run(queries, Wanted::All).await.map_err(unreferred)?;
-        match outcomes.iter().map(|outcome| outcome.written).collect::<Vec<_>>()[..] {
-            [_, 1, 1] => commit(tx, journal).await,
-            [_, 1, _] => Err(StoreError::Stale),
-            _ => Err(StoreError::NotFound),
+        let ended = match (&self.write, &journal.under) {
+            (Pool::Postgres(_), None) => {
+                self.write.run_alone(ending_on_postgres(id, machine, journal)?).await.map_err(unreferred)?
+            }
+            (pool, under) => {
+                let queries = match pool {
+                    Pool::Sqlite(_) => ending_on_sqlite(id, machine, journal)?,
+                    Pool::Postgres(_) => vec![ending_on_postgres(id, machine, journal)?],
+                };
+                let mut tx = self.begin().await?;
+                if let Some(claim) = under {
+                    claims::end(&mut tx, claim).await?;
+                }
+                let last = tx.commit_after(queries).await.map_err(unreferred)?;
+                last.and_then(|last| last.rows.into_iter().next())
+            }
+        };
+        if ended.is_some() {
+            return Ok(());
         }
+        let there = sql("SELECT id FROM assignments WHERE id = $1 AND machine_id = $2");
+        let there = there.bind(id.get()).bind(machine.id.get()).fetch_optional(&self.read).await;
+        Err(if there.map_err(failed)?.is_some() { StoreError::Stale } else { StoreError::NotFound })
     }
 }
 
@@ -96,4 +110,47 @@ pub(super) async fn insert(tx: &mut Tx, assignment: &Assignment) -> StoreResult<
     let query = query.bind(assignment.until.map(|until| until.0));
     let id = inserted(tx, query).await?;
     Ok(Assignment { id, revision: 1, ..assignment.clone() })
+}
+
+/// The holder's tickets, while the assignment and the machine are as they were seen.
+fn forgetting_tickets<'q>(id: AssignmentId, machine: &Machine) -> Query<'q> {
+    let tickets = sql(
+        "DELETE FROM console_tickets WHERE machine_id = $2 AND user_id IN (SELECT user_id FROM assignments WHERE id = $1 AND machine_id = $2) AND EXISTS (SELECT 1 FROM machines WHERE id = $2 AND revision = $3)",
+    );
+    tickets.bind(id.get()).bind(machine.id.get()).bind(machine.revision)
+}
+
+/// Statements one after another, each only if the one before has written a row.
+fn ending_on_sqlite<'q>(
+    id: AssignmentId,
+    machine: &'q Machine,
+    journal: &'q Journal,
+) -> StoreResult<Vec<Query<'q>>> {
+    let held = " AND EXISTS (SELECT 1 FROM assignments WHERE id = $16 AND machine_id = $1)";
+    let changed = machines::changing(machine)?.and(held).bind(id.get());
+    let mut queries = vec![forgetting_tickets(id, machine), changed];
+    queries.extend(events::statements_after(journal, " WHERE changes() = 1")?);
+    let gone = sql("DELETE FROM assignments WHERE id = $1 AND changes() = 1 RETURNING id");
+    queries.push(gone.bind(id.get()));
+    Ok(queries)
+}
+
+/// One statement. What depends on another part of it is joined with that part's rows, which hold also where a row has moved
+/// since the statement began.
+fn ending_on_postgres<'q>(
+    id: AssignmentId,
+    machine: &'q Machine,
+    journal: &'q Journal,
+) -> StoreResult<Query<'q>> {
+    let held = sql(
+        "SELECT m.id FROM turn, machines m WHERE m.id = $1 AND m.revision = $2 AND EXISTS (SELECT 1 FROM assignments WHERE id = $3 AND machine_id = $1) FOR NO KEY UPDATE OF m",
+    );
+    let held = held.bind(machine.id.get()).bind(machine.revision).bind(id.get());
+    let changed = machines::changing(machine)?.and(" AND id IN (SELECT id FROM held) RETURNING id");
+    let gone = sql("DELETE FROM assignments USING changed WHERE assignments.id = $1 RETURNING changed.id");
+    let mut others = vec![forgetting_tickets(id, machine)];
+    others.extend(events::statements_after(journal, " FROM changed")?);
+    others.push(gone.bind(id.get()));
+    let all = with(vec![("turn", sql(TURN)), ("held", held), ("changed", changed)], others);
+    Ok(all.expect("there is a last statement"))
 }

@@ -310,7 +310,7 @@ impl Tx {
     }
 
     /// True on PostgreSQL, where sequences number the rows.
-    pub(super) fn has_sequences(&self) -> bool {
+    pub(super) fn is_on_postgres(&self) -> bool {
         matches!(self.connected, Some(Connected::Postgres(_)))
     }
 

@@ -110,7 +110,7 @@ async fn write(tx: &mut Tx, record: Record<'_>) -> StoreResult<&'static str> {
 
 /// Lets the next new id be above all: SQLite does so by itself.
 async fn count_above(tx: &mut Tx, table: &'static str) -> StoreResult<()> {
-    if !tx.has_sequences() {
+    if !tx.is_on_postgres() {
         return Ok(());
     }
     let text = format!(

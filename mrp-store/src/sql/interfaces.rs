@@ -10,11 +10,12 @@ use mrp_core::machine::{
     Addressing, DhcpClient, DhcpEntry, Interface, InterfaceId, InterfaceView, MachineId, Netboot,
 };
 use mrp_core::network::{Network, NetworkAddress, NetworkId};
-use mrp_core::store::{DhcpMark, Seen, StoreResult};
+use mrp_core::store::{DhcpMark, Seen, StoreError, StoreResult};
 
 use super::builder::QueryBuilder;
 use super::database::Target;
 use super::machines::{machine, read_netboot};
+use super::networks;
 use super::query::Query;
 use super::rows::{damaged, get, id, maybe_id, maybe_parsed, maybe_time, parsed};
 use super::{Row, SqlStore, Tx, all, commit, deleted_as_seen, failed, inserted, one, sql, updated};
@@ -129,6 +130,17 @@ pub(super) async fn insert(tx: &mut Tx, interface: &Interface) -> StoreResult<In
     Ok(Interface { id, revision: 1, ..interface.clone() })
 }
 
+/// A network that was made smaller since the address was chosen has it no longer.
+async fn refuse_out_of_range(tx: &mut Tx, interface: &Interface) -> StoreResult<()> {
+    let Some(network) = interface.network else { return Ok(()) };
+    let query = sql("SELECT * FROM networks WHERE id = $1").bind(network.get());
+    let network = one(query.fetch_optional(&mut *tx).await, networks::network)?;
+    match network.is_none_or(|network| network.has_room_for(interface.addressing)) {
+        true => Ok(()),
+        false => Err(StoreError::Stale),
+    }
+}
+
 /// Addresses that interfaces of a network, or of all, have configured: in numerical order, which is not that of the texts.
 pub(super) async fn addresses<'c>(
     on: impl Into<Target<'c>>,
@@ -227,6 +239,7 @@ impl SqlStore {
         let query = query.bind(interface.network.map(Id::get)).bind(interface.addressing.kind());
         let query = query.bind(interface.addressing.address().map(|address| address.to_string()));
         updated(&mut tx, query, "SELECT id FROM interfaces WHERE id = $1", interface.id.get()).await?;
+        refuse_out_of_range(&mut tx, interface).await?;
         commit(tx, journal).await?;
         Ok(Interface { revision: interface.revision + 1, ..interface.clone() })
     }

@@ -16,7 +16,7 @@ use mrp_core::machine::{
 use mrp_core::query::Condition;
 use mrp_core::run::RunId;
 use mrp_core::store::{
-    BootFacts, DhcpMark, MachineCount, MachineFilter, MachineReference, MachineStore, Seen, StoreError,
+    BootFacts, DhcpMark, Held, MachineCount, MachineFilter, MachineReference, MachineStore, Seen, StoreError,
     StoreResult,
 };
 
@@ -131,6 +131,10 @@ impl MachineStore for SqlStore {
         self.facts_of(machine).await
     }
 
+    async fn held(&self, machine: MachineId) -> StoreResult<Option<Held>> {
+        self.held_of(machine).await
+    }
+
     async fn count_machines(&self) -> StoreResult<Vec<MachineCount>> {
         self.counted().await
     }
@@ -155,9 +159,18 @@ impl MachineStore for SqlStore {
         all(query.bind(answer_file.get()).fetch_all(&self.read).await, |row| get(row, "name"))
     }
 
-    async fn insert_machine(&self, machine: &Machine, journal: &Journal) -> StoreResult<Machine> {
+    async fn insert_machine_with(
+        &self,
+        machine: &Machine,
+        interfaces: &[Interface],
+        journal: &Journal,
+    ) -> StoreResult<Machine> {
         let mut tx = self.begin().await?;
         let machine = insert(&mut tx, machine).await?;
+        for interface in interfaces {
+            super::interfaces::insert(&mut tx, &Interface { machine: machine.id, ..interface.clone() })
+                .await?;
+        }
         commit(tx, &of_machine(journal, machine.id)).await?;
         Ok(machine)
     }

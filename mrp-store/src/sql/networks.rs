@@ -19,7 +19,7 @@ use super::{
 /// Values in one `IN (…)`: far below what a statement may bind.
 const IN_LIST: usize = 500;
 
-fn network(row: &Row) -> StoreResult<Network> {
+pub(super) fn network(row: &Row) -> StoreResult<Network> {
     Ok(Network {
         id: id(row, "id")?,
         revision: get(row, "revision")?,

@@ -61,6 +61,12 @@ impl<'q> Query<'q> {
         Self { text: Cow::Owned(text), values }
     }
 
+    /// With more text at its end.
+    pub(super) fn and(mut self, text: &str) -> Self {
+        self.text.to_mut().push_str(text);
+        self
+    }
+
     /// The value of the next parameter.
     pub(super) fn bind(mut self, value: impl Into<Value<'q>>) -> Self {
         self.values.push(value.into());

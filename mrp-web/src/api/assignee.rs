@@ -1,8 +1,8 @@
 //! Who holds a machine. `self` stands for one's own assignment.
 
 use mrp_core::api;
-use mrp_core::machine::{AssignmentId, MachineId};
-use mrp_core::service::assignments::AssignmentView;
+use mrp_core::machine::MachineId;
+use mrp_core::service::assignments::{AssignmentView, Whose};
 
 use crate::call::Call;
 use crate::error::{Answer, ApiError};
@@ -70,8 +70,8 @@ async fn create(call: Call) -> Answer {
 }
 
 async fn get(call: Call) -> Answer {
-    let (machine, id) = named(&call).await?;
-    let found = call.service().assignments().get(call.actor(), machine, id).await?;
+    let (machine, whose) = named(&call)?;
+    let found = call.service().assignments().get(call.actor(), machine, whose).await?;
     Ok(reply::tagged(reply::ok(&view(&found)), found.assignment.revision))
 }
 
@@ -80,26 +80,22 @@ async fn set(call: Call) -> Answer {
     fields.require(&["reason"])?;
     let reason = fields.text("reason", 128)?.unwrap_or_default();
     let until = fields.time("until")?;
-    let (machine, id) = named(&call).await?;
+    let (machine, whose) = named(&call)?;
     let assignments = call.service().assignments().expecting(call.expected());
-    let set = assignments.explain(call.actor(), machine, id, &reason, until).await?;
+    let set = assignments.explain(call.actor(), machine, whose, &reason, until).await?;
     Ok(reply::tagged(reply::ok(&view(&set)), set.assignment.revision))
 }
 
 async fn delete(call: Call) -> Answer {
-    let (machine, id) = named(&call).await?;
-    call.service().assignments().expecting(call.expected()).give_back(call.actor(), machine, id).await?;
+    let (machine, whose) = named(&call)?;
+    call.service().assignments().expecting(call.expected()).give_back(call.actor(), machine, whose).await?;
     Ok(reply::no_content())
 }
 
 /// The assignment that the path names.
-async fn named(call: &Call) -> Result<(MachineId, AssignmentId), ApiError> {
-    let machine = call.id(0)?;
-    if call.params.get(1).is_some_and(|name| name == "self") {
-        let own = call.service().assignments().own(call.actor(), machine).await?;
-        return Ok((machine, own.assignment.id));
-    }
-    Ok((machine, call.id(1)?))
+fn named(call: &Call) -> Result<(MachineId, Whose), ApiError> {
+    let is_own = call.params.get(1).is_some_and(|name| name == "self");
+    Ok((call.id(0)?, if is_own { Whose::Own } else { Whose::Id(call.id(1)?) }))
 }
 
 pub(super) fn view(AssignmentView { assignment, user }: &AssignmentView) -> api::Assignee {

@@ -100,7 +100,7 @@ async fn delete(call: Call) -> Answer {
     Ok(reply::no_content())
 }
 
-fn mac_of(text: &str) -> Result<MacAddr, ApiError> {
+pub(super) fn mac_of(text: &str) -> Result<MacAddr, ApiError> {
     text.parse().map_err(|error| ApiError::schema(format!("mac: {error}")))
 }
 

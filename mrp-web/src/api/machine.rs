@@ -2,11 +2,12 @@
 
 use mrp_core::api;
 use mrp_core::machine::{Machine, SeenPower};
+use mrp_core::service::discovery::Plug;
 use mrp_core::service::machines::{Definition, MachineView, Settings};
 use mrp_core::store::RunFilter;
 use mrp_core::{Actor, Provisioner};
 
-use crate::api::{assignee, bmc, interface};
+use crate::api::{assignee, bmc, interface, network};
 use crate::call::Call;
 use crate::error::{Answer, ApiError};
 use crate::page::Pages;
@@ -101,7 +102,12 @@ async fn create(call: Call) -> Answer {
     let mut machine = Machine::new(new.name, service.archs().by_name(actor, &new.arch).await?.id);
     machine.bmc = bmc::id_of(service, actor, new.bmc).await?;
     machine.bmc_info = new.bmc_info;
-    let made = service.machines().create(actor, machine, new.subarch.as_deref()).await?;
+    let mut plugs = Vec::new();
+    for api::NewInterface { mac, identifier, network } in new.interfaces {
+        let network = network::id_of(service, actor, network).await?;
+        plugs.push((interface::mac_of(&mac)?, Plug { identifier, network }));
+    }
+    let made = service.machines().create_with(actor, machine, new.subarch.as_deref(), plugs).await?;
     Ok(reply::tagged(reply::created(&view(&made)), made.machine.revision))
 }
 

@@ -57,16 +57,16 @@ async fn feed(call: Call, mut from: impl Feed, send: mpsc::Sender<Event>, mut st
         let events = tokio::select! {
             () = async { let _ = stop.wait_for(|stop| *stop).await; } => return,
             () = send.closed() => return,
-            _ = recheck.tick() => {
-                let token = call.who.as_ref().map(|(_, token)| token.expose()).unwrap_or_default();
-                match call.service().users().authenticate(token).await {
-                    Ok(actor) if from.check(&actor).is_ok() => continue,
-                    _ => return,
-                }
-            }
+            _ = recheck.tick() => Ok(Vec::new()),
             events = from.next() => events,
         };
         let Ok(events) = events else { return };
+        // Whoever may no longer is told nothing more, not even what was read before.
+        let token = call.who.as_ref().map(|(_, token)| token.expose()).unwrap_or_default();
+        match call.service().users().authenticate(token).await {
+            Ok(actor) if from.check(&actor).is_ok() => {}
+            _ => return,
+        }
         for event in events {
             if send.send(event).await.is_err() {
                 return;

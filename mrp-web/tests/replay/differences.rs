@@ -50,10 +50,10 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     Difference {
         name: "forbidden",
         allowed_by: "Q5",
-        reason: "A 403 has always the JSON refusal; the original's was empty here.",
+        reason: "A 403 has always the JSON refusal, and says who may; the original's was empty, or `Forbidden`.",
         statuses: &[403],
         shape: Shape::Refusal,
-        cases: &[175, 193, 205, 209],
+        cases: &[146, 147, 165, 167, 175, 193, 205, 209, 241, 244, 251, 271, 275, 282],
     },
     Difference {
         name: "no-internal-errors",

@@ -16,7 +16,9 @@ pub(crate) struct Uploads {}
 
 impl Uploads {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
-        let uploads: Vec<Value> = session.client.list("/upload", &[]).await?;
+        let mut uploads: Vec<Value> = session.client.list("/upload", &[]).await?;
+        // Those that became an image are kept for a while, for a client that did not hear of it.
+        uploads.retain(|upload| upload["image_id"].is_null());
         session.output.list(
             &uploads,
             &[

@@ -32,8 +32,10 @@ pub(super) async fn life(store: &dyn Store) -> Outcome {
     store.delete_subarch(other.id, None, &journal("5")).await?;
     gone("delete_subarch again", store.delete_subarch(other.id, None, &journal("no")).await)?;
     gone("update_subarch of a removed one", store.update_subarch(&other, &journal("no")).await)?;
+    in_use("delete_arch with a subarchitecture", store.delete_arch(arm.id, None, &journal("no")).await)?;
+    same("subarchs after a refusal", &store.subarchs().await?, &vec![changed.clone()])?;
+    store.delete_subarch(efi.id, None, &quiet()).await?;
     store.delete_arch(arm.id, None, &journal("6")).await?;
-    same("subarchs of a removed architecture", &store.subarchs().await?, &vec![])?;
     gone("delete_arch again", store.delete_arch(arm.id, None, &journal("no")).await)?;
     gone("update_arch of a removed one", store.update_arch(&arm, &journal("no")).await)?;
     written(store, 6, 6).await
@@ -56,6 +58,7 @@ pub(super) async fn references(store: &dyn Store) -> Outcome {
     in_use("delete_arch of a machine", store.delete_arch(arm.id, None, &journal("no")).await)?;
     same("subarchs after refusals", &store.subarchs().await?.len(), &1)?;
     store.delete_machine(&machine, &quiet()).await?;
+    store.delete_subarch(efi.id, None, &quiet()).await?;
     store.delete_arch(arm.id, None, &quiet()).await?;
     written(store, 0, 0).await
 }

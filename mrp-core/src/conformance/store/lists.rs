@@ -9,7 +9,7 @@ use crate::lease::{Discovered, Lease};
 use crate::machine::{DhcpClient, InterfaceView, MachineState, MachineView, Netboot, SeenPower};
 use crate::network::NetworkAddress;
 use crate::query::Condition;
-use crate::store::{BootFacts, MachineCount, MachineFilter, MachineReference, Page};
+use crate::store::{BootFacts, Held, MachineCount, MachineFilter, MachineReference, Page};
 
 pub(super) async fn pages(store: &dyn Store) -> Outcome {
     let arm = store.insert_arch(&arch("arm64"), &quiet()).await?;
@@ -96,10 +96,13 @@ async fn boot_facts(
     };
     same("boot_facts of a new machine", &store.boot_facts(machine.id).await?, &Some(new))?;
     same("boot_facts of no machine", &store.boot_facts(Id::new(i64::MAX)).await?, &None)?;
-    let mut holders = Vec::new();
+    let free = Held { machine: machine.clone(), run: None, assignments: Vec::new() };
+    same("held of a free machine", &store.held(machine.id).await?, &Some(free))?;
+    same("held of no machine", &store.held(Id::new(i64::MAX)).await?, &None)?;
+    let (mut holders, mut assignments) = (Vec::new(), Vec::new());
     for name in ["zoe", "adam"] {
         let holder = store.insert_user(&user(name), &quiet()).await?;
-        store.insert_assignment(&assignment(machine, &holder), &quiet()).await?;
+        assignments.push(store.insert_assignment(&assignment(machine, &holder), &quiet()).await?);
         holders.push(holder);
     }
     // The initrd is the older one of the two.
@@ -114,6 +117,8 @@ async fn boot_facts(
     };
     let armed = store.update_machine(&armed, &quiet()).await?;
     let (run, armed) = store.insert_run(&provision(&armed, None), &armed, &quiet()).await?;
+    let wanted = Held { machine: armed.clone(), run: Some(run.clone()), assignments };
+    same("held", &store.held(armed.id).await?, &Some(wanted))?;
     let wanted = BootFacts {
         machine: armed.clone(),
         run: Some(run),

@@ -41,6 +41,9 @@ pub(super) async fn life(store: &dyn Store) -> Outcome {
     in_use("delete_network of an interface", store.delete_network(other.id, None, &journal("no")).await)?;
     let address = other.reserved_net.and_then(|range| range.hosts().last());
     let address = address.ok_or_else(|| Failure("the network has no reserved addresses".into()))?;
+    let outside = Addressing::Reserved(Ipv4Addr::new(203, 0, 113, 9));
+    let outside = Interface { addressing: outside, ..plugged.clone() };
+    stale("update_interface out of its range", store.update_interface(&outside, &journal("no")).await)?;
     let held = Interface { addressing: Addressing::Reserved(address), ..plugged.clone() };
     store.update_interface(&held, &quiet()).await?;
     let smaller = Network { reserved_net: None, ..other.clone() };

@@ -35,7 +35,7 @@ impl AnswerFiles<'_> {
     ) -> Result<AnswerFileView, Error> {
         let mut file = self.load(id).await?;
         if !actor.owns(file.owner) {
-            return Err(forbidden());
+            return Err(forbidden("only the owner of the answer file and admins may change it"));
         }
         let (_, content) = self.version(actor, id, number).await?;
         if content == file.content {

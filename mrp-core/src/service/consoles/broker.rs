@@ -18,6 +18,7 @@ use crate::console::KeepOpen;
 use crate::error::Error;
 use crate::event::{Event, EventKind};
 use crate::machine::MachineId;
+use crate::query::Condition;
 use crate::service::cluster::claim_of;
 use crate::service::{Provisioner, lock};
 use crate::store::{EventFilter, MachineFilter, RunFilter, StoreError};
@@ -271,16 +272,22 @@ impl Provisioner {
     async fn wanted_consoles(&self) -> Result<HashSet<MachineId>, Error> {
         Ok(match self.settings().console.keep_open {
             KeepOpen::Watched => HashSet::new(),
-            KeepOpen::Always => {
-                let machines = self.store().machines(&MachineFilter::default()).await?;
-                machines.into_iter().filter(|row| row.bmc.is_some()).map(|row| row.id).collect()
-            }
+            KeepOpen::Always => self.machines_that(r#"(!= bmc_type "")"#).await?,
             KeepOpen::Held => {
                 let active = RunFilter { active: true, ..RunFilter::default() };
-                let held = self.store().all_assignments().await?.into_iter().map(|held| held.machine);
-                held.chain(self.store().runs(&active).await?.into_iter().map(|run| run.machine)).collect()
+                let mut wanted = self.machines_that(r#"(and (= free nil) (!= bmc_type ""))"#).await?;
+                wanted.extend(self.store().runs(&active).await?.into_iter().map(|run| run.machine));
+                wanted
             }
         })
+    }
+
+    /// The database chooses: of all machines that are held, few have a BMC in some labs, and all are looked for often.
+    async fn machines_that(&self, query: &str) -> Result<HashSet<MachineId>, Error> {
+        let condition = Condition::parse(query)?;
+        let machines =
+            self.store().machines(&MachineFilter { condition, ..MachineFilter::default() }).await?;
+        Ok(machines.into_iter().map(|machine| machine.id).collect())
     }
 
     /// Tries consoles that are not open at once: a BMC was changed.

@@ -8,6 +8,7 @@ use crate::machine::MachineId;
 use crate::peer::{PeerAct, PeerAnswer, record};
 use crate::run::RunId;
 use crate::service::Provisioner;
+use crate::service::machines::not_held;
 use crate::store::RunFilter;
 
 use super::Consoles;
@@ -103,7 +104,7 @@ impl ConsoleLog {
     pub async fn next(&mut self) -> Result<Option<Vec<Frame>>, Error> {
         let Some(place) = self.place else { return Ok(None) };
         if self.service.console_since(&self.actor, self.machine).await? > self.since {
-            return Err(crate::actor::forbidden());
+            return Err(not_held());
         }
         let page = self.service.record_page(self.machine, place).await?;
         self.place = page.next;

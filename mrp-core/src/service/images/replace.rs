@@ -7,7 +7,7 @@ use crate::actor::{Actor, forbidden};
 use crate::error::Error;
 use crate::event::EventKind;
 use crate::image::{Image, ImageId, ImageUse};
-use crate::service::Draft;
+use crate::service::journal::Draft;
 use crate::store::StoreError;
 
 /// How often it is decided again when somebody else changed a machine first.
@@ -45,7 +45,7 @@ impl Images<'_> {
         let (old, new) = (self.load(old).await?, self.load(new).await?);
         for image in [&old, &new] {
             if !actor.may_use(image.owner, image.public) {
-                return Err(forbidden());
+                return Err(forbidden("the image is private: only its owner and admins may use it"));
             }
         }
         self.check_alike(&old, &new)?;

@@ -7,7 +7,7 @@ use crate::import::{LegacyUser, Noun};
 use crate::machine::Assignment;
 use crate::service::import::plan::{At, Plan};
 use crate::token::{Scope, Token, TokenKind};
-use crate::user::User;
+use crate::user::{User, check_ssh_keys, has_private_key};
 
 /// Hash of no password that anybody has.
 const NO_PASSWORD: &str = "!";
@@ -24,7 +24,7 @@ impl Plan<'_> {
                 email: self.text(at, "email", &legacy.email, 256),
                 admin: legacy.admin.unwrap_or(false),
                 password_hash: self.password(at, legacy),
-                ssh_keys: legacy.ssh_key.clone().unwrap_or_default(),
+                ssh_keys: self.ssh_keys(at, legacy.ssh_key.as_deref().unwrap_or_default()),
             };
             self.settle(legacy.id, user);
         }
@@ -45,6 +45,18 @@ impl Plan<'_> {
         let reason = "1 to 64 letters, digits and . _ - @ are allowed, a letter or digit first";
         self.note(at, "username", reason, format!("renamed to {renamed}"));
         renamed
+    }
+
+    /// Keys as they are: answer files have them. A private one is nobody's to see.
+    fn ssh_keys(&mut self, at: At, keys: &str) -> String {
+        if has_private_key(keys) {
+            self.note(at, "ssh_key", "is a private key", "left out");
+            return String::new();
+        }
+        if let Err(error) = check_ssh_keys(keys) {
+            self.note(at, "ssh_key", error.to_string(), "kept; a change of it has to mend it");
+        }
+        keys.to_owned()
     }
 
     fn password(&mut self, at: At, legacy: &LegacyUser) -> String {
