@@ -2,6 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::error::Error;
 use crate::id::Id;
 use crate::import::{LegacyUser, Noun};
 use crate::machine::Assignment;
@@ -53,8 +54,8 @@ impl Plan<'_> {
             self.note(at, "ssh_key", "is a private key", "left out");
             return String::new();
         }
-        if let Err(error) = check_ssh_keys(keys) {
-            self.note(at, "ssh_key", error.to_string(), "kept; a change of it has to mend it");
+        if let Err(Error::Invalid { message, .. }) = check_ssh_keys(keys) {
+            self.note(at, "ssh_key", message, "kept; a change of it has to mend it");
         }
         keys.to_owned()
     }
