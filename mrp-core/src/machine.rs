@@ -374,8 +374,6 @@ mod tests {
 
     #[test]
     fn a_name_can_be_seen_and_told_from_an_id() {
-        let documented =
-            jsonschema::validator_for(&serde_json::json!({"pattern": crate::api::NAME})).unwrap();
         for (name, ok) in [
             ("node-01", true),
             ("1a", true),
@@ -399,7 +397,6 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(check_name(name, 1, 64).is_ok(), ok, "{name:?}");
-            assert_eq!(documented.is_valid(&name.into()), ok, "{name:?}, as the document has it");
         }
     }
 

@@ -11,7 +11,7 @@ use crate::event::AuditEntry;
 use crate::machine::check_text;
 use crate::service::Provisioner;
 use crate::service::events::{Events, MOST};
-use crate::service::journal::OBJECTS;
+pub use crate::service::journal::OBJECTS;
 use crate::store::AuditFilter;
 
 /// How often a follower looks where no event has told it to.

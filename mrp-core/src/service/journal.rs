@@ -13,7 +13,7 @@ use crate::service::Provisioner;
 use crate::token::TokenRef;
 
 /// The nouns that entries of the audit log are about.
-pub(crate) const OBJECTS: [&str; 14] = [
+pub const OBJECTS: [&str; 14] = [
     "arch",
     "bmc",
     "database",

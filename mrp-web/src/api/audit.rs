@@ -12,12 +12,15 @@ use crate::error::{Answer, ApiError};
 use crate::page::{MAX, Pages};
 use crate::router::{Kind, Route, Who};
 
+/// What the parameter `object` may be.
+const OBJECT: &str = "^(|arch|bmc|database|discovered|image|interface|key|machine|network|preseed|session|subarch|token|user)$";
+
 pub(super) fn routes() -> Vec<Route> {
     let filtered = |route: Route| {
         route
             .query("after", Kind::Number(0, i64::MAX as u64), "Only entries after this one")
             .query("actor", Kind::Text, "Only what this user did")
-            .query("object", Kind::Text, "Only what was done to this noun: `machine`, `user`, …")
+            .query("object", Kind::Pattern(OBJECT), "Only what was done to this noun")
             .query("name", Kind::Text, "Only what was done to objects of this name")
             .query("since", Kind::Time, "Only those of this time (RFC 3339) or later")
     };
@@ -77,4 +80,16 @@ fn filter(call: &Call) -> Result<AuditFilter, ApiError> {
         last: call.parsed("last", "a number")?.unwrap_or(0),
         limit: 0,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use mrp_core::service::audit::OBJECTS;
+
+    use super::*;
+
+    #[test]
+    fn the_document_names_all_nouns() {
+        assert_eq!(OBJECT, format!("^(|{})$", OBJECTS.join("|")));
+    }
 }
