@@ -200,8 +200,8 @@ pub trait MachineStore {
         assignment: &Assignment,
         journal: &Journal,
     ) -> StoreResult<Option<(Assignment, MachineView)>>;
-    /// Ends an assignment with the holder's console tickets, and changes its machine in the same transaction.
-    /// `NotFound` if it is gone.
+    /// Ends an assignment with the holder's console tickets, and changes its machine in the same transaction, which is
+    /// made under no claim. `NotFound` if it is gone.
     async fn end_assignment(&self, id: AssignmentId, machine: &Machine, journal: &Journal)
     -> StoreResult<()>;
 

@@ -8,9 +8,7 @@ use mrp_core::store::{StoreError, StoreResult};
 use super::database::{Pool, TURN};
 use super::query::{Query, with};
 use super::rows::{get, id, maybe_time, time};
-use super::{
-    Row, SqlStore, Tx, all, claims, commit, events, failed, inserted, machines, sql, unreferred, updated,
-};
+use super::{Row, SqlStore, Tx, all, commit, events, failed, inserted, machines, sql, unreferred, updated};
 
 pub(super) fn assignment(row: &Row) -> StoreResult<Assignment> {
     Ok(Assignment {
@@ -75,24 +73,14 @@ impl SqlStore {
         machine: &Machine,
         journal: &Journal,
     ) -> StoreResult<()> {
-        let ended = match (&self.write, &journal.under) {
-            (Pool::Postgres(_), None) => {
-                self.write.run_alone(ending_on_postgres(id, machine, journal)?).await.map_err(unreferred)?
+        let ended = match &self.write {
+            Pool::Sqlite(_) => {
+                let last = self.begin().await?.commit_after(ending_on_sqlite(id, machine, journal)?).await;
+                last.map(|last| last.and_then(|last| last.rows.into_iter().next()))
             }
-            (pool, under) => {
-                let queries = match pool {
-                    Pool::Sqlite(_) => ending_on_sqlite(id, machine, journal)?,
-                    Pool::Postgres(_) => vec![ending_on_postgres(id, machine, journal)?],
-                };
-                let mut tx = self.begin().await?;
-                if let Some(claim) = under {
-                    claims::end(&mut tx, claim).await?;
-                }
-                let last = tx.commit_after(queries).await.map_err(unreferred)?;
-                last.and_then(|last| last.rows.into_iter().next())
-            }
+            Pool::Postgres(_) => self.write.run_alone(ending_on_postgres(id, machine, journal)?).await,
         };
-        if ended.is_some() {
+        if ended.map_err(unreferred)?.is_some() {
             return Ok(());
         }
         let there = sql("SELECT id FROM assignments WHERE id = $1 AND machine_id = $2");
