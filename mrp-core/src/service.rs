@@ -1,5 +1,5 @@
-//! The whole product without a socket. Each use case is one method that takes an [`Actor`], checks the rule, does
-//! the work, writes the event in the same transaction, and answers a typed result.
+//! The whole product without a socket. Each use case is one method that takes an [`Actor`](crate::actor::Actor), checks the
+//! rule, does the work, writes the event in the same transaction, and answers a typed result.
 //!
 //! The parts, one file a noun: [`users`], [`logins`], [`tokens`], [`archs`], [`bmcs`], [`networks`], [`machines`], [`interfaces`],
 //! [`assignments`], [`images`], [`uploads`], [`answer_files`], [`power`], [`polling`], [`runs`], [`boot`], [`discovery`], [`kea`],
