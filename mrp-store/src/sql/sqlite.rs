@@ -21,6 +21,9 @@ use super::statement::failed;
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 const READERS: u32 = 4;
+/// So much of the file is read as memory, in bytes: a list of machines that lie far apart touches thousands of pages, and
+/// each would be a system call. A page that the disk cannot give ends the process (SIGBUS), and nothing is lost by that.
+const MAPPED: &str = "1073741824";
 /// How long a statement waits for the lock of another process: as long as a caller waits for a connection.
 const BUSY: Duration = Duration::from_secs(30);
 
@@ -35,7 +38,8 @@ pub(super) async fn open(path: &Path) -> StoreResult<SqlStore> {
     migrate(path, lease.connection()).await?;
     lease.done(Ok(())).map_err(failed)?;
     // Not a file opened for reading alone: its connection could not recover the log of a writer that was killed.
-    let read = Connections::open(options.pragma("query_only", "on"), limits(READERS)).await;
+    let read = options.pragma("query_only", "on").pragma("mmap_size", MAPPED);
+    let read = Connections::open(read, limits(READERS)).await;
     let read = read.map_err(|error| refused(path, error))?;
     Ok(SqlStore {
         read: Pool::Sqlite(read),
