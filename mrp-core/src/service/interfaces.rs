@@ -185,7 +185,11 @@ impl Interfaces<'_> {
         actor.require_admin()?;
         let interface = self.fresh(machine, mac, identifier, network).await?;
         self.check_identifier(&interface).await?;
-        let changes = said(self.described(&interface, &owner).await?);
+        let plugged = match network {
+            Some(id) => self.0.store().network(id).await?,
+            None => None,
+        };
+        let changes = said(described(&interface, &owner, plugged.as_ref()));
         let journal = self.0.draft(actor)?.audit("create", "interface", &mac.to_string(), changes).done();
         let interface = self.0.store().insert_interface(&interface, &journal).await?;
         self.0.announce();
@@ -208,6 +212,7 @@ impl Interfaces<'_> {
         change.mac.map_or(Ok(()), check_mac)?;
         let mut interface = found.interface;
         let old = interface.clone();
+        let before = described(&old, &owner, found.network.as_ref());
         self.1.check(interface.revision)?;
         if let Some(identifier) = &change.identifier {
             check_text("identifier", identifier.as_deref().unwrap_or(""), 0, 64)?;
@@ -240,26 +245,25 @@ impl Interfaces<'_> {
             return Err(Error::Refused("interface has no network".into()));
         }
         let network = network.as_ref();
-        self.store_with_address(actor, &owner, (old, interface), kind, wanted, network).await?;
+        self.store_with_address(actor, &owner, (old, before, interface), kind, wanted, network).await?;
         self.0.sync_dhcp();
         self.get(actor, machine, id).await
     }
 
-    /// Stores an interface, as it was and is to be, with the address that is wanted. Of several who want any address at
+    /// Stores an interface, as it was, was described and is to be, with the address that is wanted. Of several who want any address at
     /// once, each gets its own: whoever finds an address taken chooses again among those that are free then.
     async fn store_with_address(
         &self,
         actor: &Actor,
         owner: &Machine,
-        (old, mut interface): (Interface, Interface),
+        (old, before, mut interface): (Interface, Value, Interface),
         kind: AddressKind,
         wanted: Option<WantedAddress>,
         network: Option<&Network>,
     ) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
             interface.addressing = self.addressing(kind, wanted, network, &old).await?;
-            let before = self.described(&old, owner).await?;
-            let changes = between(&before, &self.described(&interface, owner).await?);
+            let changes = between(&before, &described(&interface, owner, network));
             let changes = of(changes, "machine", json!(owner.name));
             let name = interface.mac.to_string();
             let journal = self.0.draft(actor)?.audit("update", "interface", &name, changes).done();
@@ -281,7 +285,7 @@ impl Interfaces<'_> {
         self.1.check(found.interface.revision)?;
         let name = found.interface.mac.to_string();
         let owner = self.0.load_machine(machine).await?;
-        let changes = said(self.described(&found.interface, &owner).await?);
+        let changes = said(described(&found.interface, &owner, found.network.as_ref()));
         let journal = self.0.draft(actor)?.audit("delete", "interface", &name, changes).done();
         let deleted = self.0.store().delete_interface(id, self.1.seen(), &journal).await;
         self.1.settle(deleted, found.interface.revision)?;
@@ -325,22 +329,6 @@ impl Interfaces<'_> {
             Some(other) => Err(Error::Conflict(format!("{name} is taken already, by {}", other.mac))),
             None => Ok(()),
         }
-    }
-
-    /// What the audit log says of an interface.
-    async fn described(&self, interface: &Interface, owner: &Machine) -> Result<Value, Error> {
-        let network = match interface.network {
-            Some(id) => self.0.store().network(id).await?.map(|network| network.name),
-            None => None,
-        };
-        Ok(json!({
-            "machine": owner.name,
-            "mac": interface.mac,
-            "identifier": interface.identifier,
-            "network": network,
-            "kind": interface.addressing.kind(),
-            "address": interface.addressing.address(),
-        }))
     }
 
     pub(crate) async fn check_network(&self, network: Option<NetworkId>) -> Result<(), Error> {
@@ -394,6 +382,18 @@ impl Interfaces<'_> {
             }
         }
     }
+}
+
+/// What the audit log says of an interface in its network.
+fn described(interface: &Interface, owner: &Machine, network: Option<&Network>) -> Value {
+    json!({
+        "machine": owner.name,
+        "mac": interface.mac,
+        "identifier": interface.identifier,
+        "network": network.map(|network| &network.name),
+        "kind": interface.addressing.kind(),
+        "address": interface.addressing.address(),
+    })
 }
 
 /// Refuses an address that no network card has.

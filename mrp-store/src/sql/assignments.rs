@@ -10,6 +10,9 @@ use super::query::{Query, with};
 use super::rows::{get, id, maybe_time, time};
 use super::{Row, SqlStore, Tx, all, commit, events, failed, inserted, machines, sql, unreferred, updated};
 
+/// Those of the machine with this id.
+pub(super) const OF_MACHINE: &str = "SELECT * FROM assignments WHERE machine_id = $1 ORDER BY id";
+
 pub(super) fn assignment(row: &Row) -> StoreResult<Assignment> {
     Ok(Assignment {
         id: id(row, "id")?,
@@ -24,7 +27,7 @@ pub(super) fn assignment(row: &Row) -> StoreResult<Assignment> {
 
 impl SqlStore {
     pub(super) async fn assignments_of(&self, machine: MachineId) -> StoreResult<Vec<Assignment>> {
-        let query = sql("SELECT * FROM assignments WHERE machine_id = $1 ORDER BY id");
+        let query = sql(OF_MACHINE);
         all(query.bind(machine.get()).fetch_all(&self.read).await, assignment)
     }
 

@@ -9,7 +9,6 @@ use super::{SqlStore, answer_files, assignments, images, interfaces, machines, r
 
 /// Each has the machine's id as its one parameter.
 const MACHINE: &str = "SELECT * FROM machines WHERE id = $1";
-const ASSIGNMENTS: &str = "SELECT * FROM assignments WHERE machine_id = $1 ORDER BY id";
 const HOLDERS: &str =
     "SELECT u.* FROM assignments a JOIN users u ON u.id = a.user_id WHERE a.machine_id = $1 ORDER BY a.id";
 const IMAGES: &str = "SELECT * FROM images WHERE id = (SELECT kernel_id FROM machines WHERE id = $1) OR id = (SELECT initrd_id FROM machines WHERE id = $1)";
@@ -18,7 +17,7 @@ const ANSWER_FILE: &str =
 
 impl SqlStore {
     pub(super) async fn held_of(&self, id: MachineId) -> StoreResult<Option<Held>> {
-        let [machine, assignments] = [MACHINE, ASSIGNMENTS].map(|text| sql(text).bind(id.get()));
+        let [machine, assignments] = [MACHINE, assignments::OF_MACHINE].map(|text| sql(text).bind(id.get()));
         let mut outcomes = together(&self.read, vec![machine, runs::active(id), assignments]).await?;
         let Some(machine) = next(&mut outcomes, machines::machine)?.pop() else { return Ok(None) };
         let run = next(&mut outcomes, runs::run)?.pop();
